@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+include config.mk
+-include config.local.mk
+
+comma := ,
+OUT   ?= build/$(BUILD)-$(subst $(comma),+,$(SAN))
+
+ifneq ($(SAN),none)
+SANFLAGS = -fsanitize=$(SAN) -fno-sanitize-recover=all
+OPT_release := $(filter-out -flto=auto,$(OPT_release))
+endif
+ifeq ($(CRASH_POINTS_$(BUILD)),1)
+CPPFLAGS += -DCRASH_POINTS
+endif
+CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -MMD -MP
+CFLAGS   += $(STD) $(WARN) $(WERROR) $(OPT_$(BUILD)) $(SANFLAGS) $(shell pkg-config --cflags $(PKGS))
+LDLIBS   += $(shell pkg-config --libs $(PKGS)) -lpthread -lm
+
+DIRS = reactor crypto store meta proto
+SRC  = $(wildcard $(DIRS:%=%/*.c))
+OBJ  = $(SRC:%.c=$(OUT)/%.o)
+HDR  = $(wildcard $(DIRS:%=%/*.h) tools/*.h)
+LIB  = $(OUT)/libdittofs.a
+TOOL = $(patsubst %.c,$(OUT)/%.o,$(wildcard tools/*.c))
+BIN  = $(OUT)/dittofs
+
+all: $(BIN)
+
+$(BIN): $(TOOL) $(LIB)
+	$(CC) $(CFLAGS) -o $@ $(TOOL) $(LIB) $(LDLIBS)
+$(LIB): $(OBJ)
+	@rm -f $@; $(AR) rcs $@ $(OBJ)
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# ---- unit tests: one Criterion program per header
+UNIT  = $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
+$(OUT)/unit/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(wildcard tests/fake/*.c) $(LIB) $(LDLIBS) $(shell pkg-config --cflags --libs criterion)
+unit: $(UNIT)
+	@tests/unit/run.sh $(UNIT)
+
+hdr-check:
+	@for h in $(HDR); do $(CC) $(CPPFLAGS) $(CFLAGS) -MF /dev/null -fsyntax-only -x c $$h || exit 1; done
+layers:
+	@tools/layers.sh
+list-crash-points:
+	@grep -rhoE 'crash_point\("[^"]+"\)' $(DIRS) | sed 's/.*("//; s/")//' | sort -u
+
+clean:
+	rm -rf build
+
+.PHONY: all unit hdr-check layers list-crash-points clean
+-include $(OBJ:.o=.d) $(TOOL:.o=.d) $(UNIT:=.d)

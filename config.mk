@@ -1,0 +1,31 @@
+# Everything a person may want to change lives here; Makefile holds only rules.
+VERSION = 0.1.0
+PREFIX  = /usr/local
+CC      = cc
+FUZZ_CC = clang-14
+
+# debug | release
+BUILD   = release
+# none | address,undefined | thread
+SAN     = none
+# Crash points for the crash tests: the debug build has them.
+CRASH_POINTS_debug   = 1
+CRASH_POINTS_release = 0
+
+PKGS      = liburing libtirpc rocksdb libisal libxxhash libbsd-overlay libcrypto liblz4 libzstd libcyaml jansson libmicrohttpd
+TEST_PKGS = criterion libnfs
+
+STD   = -std=gnu11
+WARN  = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+        -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wswitch-enum \
+        -Wimplicit-fallthrough -Wconversion -Wno-sign-conversion
+WERROR = -Werror
+OPT_debug   = -O1 -g3 -fno-omit-frame-pointer
+OPT_release = -O2 -g -fno-omit-frame-pointer -flto=auto
+
+# Debian 12 packages that the build, the tests and the benchmarks need (make deps).
+DEPS_BUILD = gcc libc6-dev pkg-config liburing-dev libtirpc-dev librocksdb-dev libisal-dev libxxhash-dev \
+             uthash-dev libbsd-dev libssl-dev liblz4-dev libzstd-dev libcyaml-dev libjansson-dev libmicrohttpd-dev
+DEPS_TEST  = libcriterion-dev libnfs-dev clang-14 libclang-rt-14-dev python3-minimal git rsync sqlite3 fio \
+             kmod nfs-common iproute2 netbase user-mode-linux xz-utils procps
+DEPS_BENCH = nfs-ganesha nfs-ganesha-vfs rpcbind

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The event loop: one pinned thread and one io_uring per core.
+ *
+ * A lap takes completions from the ring, messages from the other cores and due
+ * timers, runs every op that became ready, runs the lap hooks (which gather:
+ * sends, journal groups, buffer returns), and submits, all in one
+ * io_uring_enter.  An idle reactor polls for busy_poll_us before it sleeps,
+ * because waking a sleeping thread costs tens of microseconds.
+ *
+ * All calls but reactor_start/reactor_stop/reactor_join are for reactor threads only.
+ */
+#ifndef REACTOR_REACTOR_H
+#define REACTOR_REACTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "reactor/op.h"
+
+#define REACTOR_MAX_CORES 64
+
+struct reactor_opts {
+	int cores;               /* 1..REACTOR_MAX_CORES */
+	uint32_t busy_poll_us;   /* poll this long before sleeping; 0: sleep at once */
+	uint32_t ring_entries;   /* submission queue entries, a power of two; 0: 1024 */
+	uint64_t buf_bytes;      /* payload buffers (buf.h), all cores together */
+	uint32_t recv_bufs;      /* provided receive buffers a core, a power of two; 0: 256 */
+	uint32_t recv_buf_bytes; /* size of each; 0: 16 KiB */
+	uint32_t max_conns;      /* connections a core; 0: 4096 */
+	bool pin;                /* pin thread i to the i-th allowed CPU (cores <= CPUs) */
+	bool touch;              /* touch every page of the arena at start */
+	int worker_threads;      /* for what blocks; 0: 4 */
+	/*
+	 * Runs on each core's thread before its first lap, core 0 first, one core
+	 * at a time; the layers above set up their per-core state here.  Blocking
+	 * is allowed.  A negative errno ends the start.  `fini` runs on each core
+	 * after the last lap, the highest core first, when all pools must be full.
+	 */
+	int  (*init)(int core, void *arg);
+	void (*fini)(int core, void *arg);
+	void *arg;
+};
+
+/*
+ * Starts the cores; returns when all have run init, or a negative errno with a
+ * sentence for the user in `why` (no io_uring, memlock, too few descriptors).
+ */
+int  reactor_start(const struct reactor_opts *opts, char why[256]);
+/* Any thread: asks all cores to leave their loops once their pending work is done. */
+void reactor_stop(void);
+/* Waits for all cores to have ended. */
+void reactor_join(void);
+
+int      reactor_core(void);    /* this thread's core, -1 on other threads */
+int      reactor_cores(void);   /* number of cores */
+uint64_t reactor_now_ns(void);  /* CLOCK_MONOTONIC, taken once a lap */
+uint64_t reactor_wall_ns(void); /* CLOCK_REALTIME, taken once a lap, never goes back in a run */
+
+/* Puts `op` on this core's run queue with result `res`. */
+void reactor_post(struct op *op, int res);
+
+/* Runs once at the end of every lap, before the submit.  Never unhooked. */
+struct lap_hook {
+	struct lap_hook *next;
+	void (*run)(struct lap_hook *h);
+};
+void reactor_hook(struct lap_hook *h);
+
+/* One-shot timer, millisecond accuracy; `op` resumes with res 0.  O(log n). */
+struct timer {
+	struct op *op;
+	uint64_t due_ns;
+	uint32_t slot; /* position in the heap + 1; 0: not running */
+};
+void timer_start(struct timer *t, uint64_t delay_ns, struct op *op);
+/* Stops it: true when it had not fired yet (its op will not resume). */
+bool timer_stop(struct timer *t);
+
+/* Counters of one core; written by its thread, readable from any (relaxed). */
+struct reactor_stats {
+	uint64_t laps, enters, sleeps, ops, cqes, msgs_in, msgs_out, slow_laps, busy_ns;
+};
+const struct reactor_stats *reactor_stats(int core);
+
+#endif
