@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The data of regular files: READ, WRITE, COMMIT, truncation, and the uploader
+ * that turns dirty extents into slices.  Runs on the inode's owner.
+ *
+ *   WRITE   payload bufs → journal (store/journal.h) + dirty extents (store/extent.h)
+ *   flush   extents → slice → blocks → object (store/blockio.h) → one batch: C, B, I, U, J
+ *   READ    dirty extents over the chunk's pieces over holes; frames through the cache
+ */
+#ifndef META_FILE_H
+#define META_FILE_H
+
+#include "meta/meta.h"
+
+#define FILE_IO_MAX (1 * MIB) /* rtmax and wtmax */
+#define FILE_SIZE_MAX ((uint64_t)1 << 50)
+
+/* RFC 1813 stable_how */
+enum stable { STABLE_UNSTABLE, STABLE_DATA_SYNC, STABLE_FILE_SYNC };
+
+/* Pieces of a READ's reply: at most this many, else it answers short (RFC 1813 allows it). */
+#define READ_PIECES_MAX 272
+
+struct file_read {
+	struct meta_req req;
+	uint64_t off;
+	uint32_t count;
+	/* results; pieces hold references of this core until file_read_put */
+	struct attr attr;
+	bool has_attr, eof;
+	uint32_t len;
+	struct bufref piece[READ_PIECES_MAX]; /* buf NULL: a hole, use buf_zeros */
+	int npieces;
+	/* private: file_read.c's own */
+	struct file_read_priv *priv;
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+enum op_state file_read(struct file_read *r, struct op *op);
+/* On the core where file_read ran: puts the pieces. */
+void file_read_put(struct file_read *r);
+
+#define WRITE_BUFS_MAX 18
+struct file_write {
+	struct meta_req req;
+	uint64_t off;
+	uint32_t count;
+	enum stable stable;
+	/*
+	 * The payload, given: bytes bufref.off .. +len of each, in order; each off is 0
+	 * and the memory up to the next multiple of PAGE is ours to zero.
+	 */
+	struct bufref payload[WRITE_BUFS_MAX];
+	int npayload;
+	struct wcc wcc;
+	enum stable committed;
+	uint64_t verf;
+	/* private */
+	struct file_write_priv *priv;
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+/* Whatever the result, the payload is no longer the caller's. */
+enum op_state file_write(struct file_write *w, struct op *op);
+
+struct file_commit {
+	struct meta_req req;
+	uint64_t off;
+	uint32_t count;      /* 0: to the end; all of the file is committed anyway */
+	struct wcc wcc;
+	uint64_t verf;
+	/* private */
+	struct inode_get get;
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+enum op_state file_commit(struct file_commit *c, struct op *op);
+
+/* ---- for inode.c and the namespace operations, on the owner ---- */
+
+/* All journal records of the inode so far are durable. */
+enum op_state file_quiesce(struct inode *i, struct op *op);
+/*
+ * Under the inode's lock: prepares a change of size to `size`.  Shrinking: a TRUNC record is durable in the
+ * journal when it answers, C changes and garbage are in the batch, a->used, a->jseq and the U delta are updated.
+ * After the batch is applied: file_truncated cuts the extents and chunk maps.
+ */
+struct file_trunc {
+	struct inode *inode;
+	struct attr *attr;       /* in/out: the lock's copy; size is set by this */
+	uint64_t size;
+	struct kv_batch *batch;
+	/* private */
+	struct kv_get_any kv;
+	struct kv_scan scan;
+	void *priv;
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+enum op_state file_trunc_prepare(struct file_trunc *t, struct op *op);
+void file_truncated(struct file_trunc *t);
+/* The inode is gone: drops dirty extents (retiring their journal records), chunk maps and cached frames. */
+void file_forget(struct inode *i);
+/* No data is held for it: it may be evicted. */
+bool file_is_clean(const struct inode *i);
+
+/* ---- for tools ---- */
+struct file_opts {
+	const char *journal_dir;
+	uint64_t journal_bytes;   /* all cores together */
+	uint64_t upload_delay_ns;
+	int uploads;              /* in flight, a core */
+	struct objstore *store;
+};
+/* Blocking, before the reactors: scans the journals of the last run. */
+int  file_open(const struct file_opts *opts, const struct volume *vol, char why[256]);
+/* On each core: journal, cache, uploader, replayed extents of its inodes. */
+int  file_init(int core);
+void file_fini(int core);
+/* Uploads everything that is dirty on this core now (SIGTERM with drain, `flush`). */
+enum op_state file_drain(struct op *op);
+/* The write verifier of this run. */
+uint64_t file_verf(void);
+
+struct file_stats {
+	uint64_t reads, writes, commits, read_bytes, write_bytes;
+	uint64_t dirty_bytes, dirty_files, journal_used_bytes, journal_bytes;
+	uint64_t uploaded_bytes, uploaded_objects, upload_errors, uploading;
+	uint64_t cache_hits, cache_misses, cache_bytes;
+	uint64_t deleted_objects, garbage;
+};
+const struct file_stats *file_stats(int core);
+
+#endif

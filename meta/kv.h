@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * RocksDB, and the group commit over its write-ahead log.  The only user of
+ * <rocksdb/c.h>.  One database a process; any reactor core may call.
+ *
+ * Reads go inline where they cannot touch the disk (block-cache tier) and to a
+ * worker else.  A write is applied without sync, so it is visible at once
+ * (kv_write); it is durable when a WAL flush+sync on the syncer thread has
+ * covered it (kv_sync).  While one sync runs the next group gathers.
+ * After a failed WAL sync nothing can be promised any more: every later write
+ * and sync fails with -EIO, and the log says so once.
+ */
+#ifndef META_KV_H
+#define META_KV_H
+
+#include "reactor/worker.h"
+
+struct kv_opts {
+	const char *path;
+	bool create;                 /* make it; -EEXIST when there is one */
+	uint64_t cache_bytes;        /* block cache */
+	uint64_t memtable_bytes;
+	/* Merge operands of keys that begin with 'C' are appended, of 'U' and 'P' added (records of le64). */
+};
+/* -errno with a sentence in why[]: locked by another process, damaged, no room ... */
+int  kv_open(const struct kv_opts *opts, char why[256]);
+/* Syncs and closes.  After all reactors have ended. */
+void kv_close(void);
+
+#define KV_KEY_MAX 320 /* a D key with a name of 255 bytes fits */
+
+/* Point read.  op->res: the value's length (which may exceed cap: then cut), or -ENOENT, -EIO. */
+struct kv_get {
+	struct work work;
+	uint16_t klen;
+	uint8_t key[KV_KEY_MAX];
+	void *out;
+	uint32_t cap;
+};
+enum op_state kv_get(struct kv_get *g, const void *key, size_t klen, void *out, uint32_t cap,
+                     struct op *op);
+/* Any length: *out is malloc'ed by kv, the caller frees.  For long values (chunk records). */
+struct kv_get_any {
+	struct work work;
+	uint16_t klen;
+	uint8_t key[32];
+	void *out;
+	uint32_t len;
+};
+enum op_state kv_get_any(struct kv_get_any *g, const void *key, size_t klen, struct op *op);
+
+/* Range read on a worker thread: fn sees pairs from `from` on while they are below `to`; stops at non-zero. */
+struct kv_scan {
+	struct work work;
+	uint8_t from[KV_KEY_MAX], to[KV_KEY_MAX];
+	uint16_t from_len, to_len;
+	int (*fn)(void *arg, const void *key, size_t klen, const void *val, size_t vlen);
+	void *arg;
+};
+/* Inline at block-cache tier where it can, else on a worker: fn must then be callable from any thread, and
+ * is restarted from `from` after `reset` when the inline try met the disk half-way. */
+enum op_state kv_scan(struct kv_scan *s, void (*reset)(void *arg), struct op *op);
+/* Blocking forms for start-up, tools and worker threads. */
+int kv_get_now(const void *key, size_t klen, void *out, uint32_t cap);
+int kv_scan_now(struct kv_scan *s);
+
+/* A batch: atomic.  Reusable: kv_batch_clear.  Heap-allocated by RocksDB; keep one per slab object. */
+struct kv_batch; /* really rocksdb_writebatch_t */
+struct kv_batch *kv_batch_new(void);
+void kv_batch_free(struct kv_batch *b);
+void kv_batch_clear(struct kv_batch *b);
+void kv_batch_put(struct kv_batch *b, const void *key, size_t klen, const void *val, size_t vlen);
+void kv_batch_del(struct kv_batch *b, const void *key, size_t klen);
+void kv_batch_merge(struct kv_batch *b, const void *key, size_t klen, const void *val, size_t vlen);
+
+/* Applies the batch: visible when it answers.  Inline unless RocksDB would stall, then on a worker.
+ * w->ticket then names it for kv_sync.  The batch is lent until the answer. */
+struct kv_write {
+	struct work work;
+	struct kv_batch *batch;
+	uint64_t ticket;
+	struct op *sync_op;        /* link of the syncer's group */
+	struct kv_write *next;
+	struct shard_msg msg;
+	int core, res;
+};
+enum op_state kv_write(struct kv_write *w, struct kv_batch *b, struct op *op);
+/* Waits until the write is on stable storage. */
+enum op_state kv_sync(struct kv_write *w, struct op *op);
+/* Blocking write + sync for start-up and tools. */
+int kv_write_now(struct kv_batch *b);
+
+struct kv_stats {
+	uint64_t gets, get_misses, writes, syncs, sync_ns, cache_bytes, memtable_bytes;
+};
+void kv_stats(struct kv_stats *out);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The file system as the protocol sees it: one struct and one function per
+ * operation, RFC 1813's semantics, POSIX permissions.  Every operation runs on
+ * the owner of its first inode (assert(shard_owns)), reaches other owners by
+ * itself, and answers when what it promises is durable.  The struct is the
+ * caller's until the op resumes; arguments are lent as long.  op->res is 0 or
+ * a negative errno of base.h; results are valid as their comments say.
+ */
+#ifndef META_META_H
+#define META_META_H
+
+#include "meta/inode.h"
+
+#define CRED_GIDS_MAX 16
+/* The caller, after squashing.  uid 0 is the superuser. */
+struct cred {
+	uint32_t uid, gid, ngids;
+	uint32_t gids[CRED_GIDS_MAX];
+};
+
+/* An inode as a file handle names it. */
+struct fref {
+	uint64_t ino, gen;
+	uint32_t share;
+};
+
+/* Weak cache consistency data (RFC 1813 §2.6), both taken under the operation's own lock. */
+struct wcc {
+	bool has_pre, has_post;
+	uint64_t pre_size, pre_mtime_ns, pre_ctime_ns;
+	struct attr post;
+};
+
+enum set_time { TIME_KEEP, TIME_SERVER, TIME_CLIENT };
+struct sattr {
+	bool set_mode, set_uid, set_gid, set_size;
+	uint8_t set_atime, set_mtime; /* enum set_time */
+	uint32_t mode, uid, gid;
+	uint64_t size, atime_ns, mtime_ns;
+};
+
+/* A non-idempotent call's identity: recorded with its reply in the same batch. */
+struct once {
+	bool used;
+	uint64_t client, args_hash;
+	uint32_t xid, proc;
+};
+
+/* Common head of every operation. */
+struct meta_req {
+	struct cred cred;
+	struct fref f;            /* the first handle: file or directory */
+	struct once once;
+};
+
+#define ACC_READ    0x01 /* RFC 1813 ACCESS3_* */
+#define ACC_LOOKUP  0x02
+#define ACC_MODIFY  0x04
+#define ACC_EXTEND  0x08
+#define ACC_DELETE  0x10
+#define ACC_EXECUTE 0x20
+
+struct meta_name { const char *s; uint32_t len; }; /* not terminated; no '/' or NUL allowed: -EINVAL / -EACCES per RFC */
+
+struct meta_getattr {
+	struct meta_req req;
+	struct attr attr;
+	/* private */
+	struct inode_get get;
+	struct op step;
+	struct op *wait;
+};
+enum op_state meta_getattr(struct meta_getattr *m, struct op *op);
+
+/* -E_NOTSYNC when the guard does not match. */
+struct meta_setattr;
+enum op_state meta_setattr(struct meta_setattr *m, struct op *op);
+
+struct meta_access {
+	struct meta_req req;
+	uint32_t mask;          /* asked; granted on return */
+	struct attr attr;
+	struct inode_get get;
+	struct op step;
+	struct op *wait;
+};
+enum op_state meta_access(struct meta_access *m, struct op *op);
+
+struct meta_lookup;   enum op_state meta_lookup(struct meta_lookup *m, struct op *op);
+struct meta_readlink; enum op_state meta_readlink(struct meta_readlink *m, struct op *op);
+struct meta_create;   enum op_state meta_create(struct meta_create *m, struct op *op);
+struct meta_unlink;   enum op_state meta_unlink(struct meta_unlink *m, struct op *op);
+struct meta_rename;   enum op_state meta_rename(struct meta_rename *m, struct op *op);
+struct meta_link;     enum op_state meta_link(struct meta_link *m, struct op *op);
+struct meta_readdir;  enum op_state meta_readdir(struct meta_readdir *m, struct op *op);
+struct meta_fsstat;   enum op_state meta_fsstat(struct meta_fsstat *m, struct op *op);
+
+/* The private parts are between "private" comments; callers fill arguments, zero the rest. */
+
+struct meta_setattr {
+	struct meta_req req;
+	struct sattr sattr;
+	bool has_guard;
+	uint64_t guard_ctime_ns;
+	struct wcc wcc;
+	/* private */
+	struct meta_txn *txn;
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+
+struct meta_lookup {
+	struct meta_req req;      /* the directory */
+	struct meta_name name;    /* "." and ".." too; ".." of a share's root is the root */
+	struct fref child;
+	struct attr attr;         /* the child's */
+	bool has_dir;             /* dir is valid, on errors too */
+	struct attr dir;
+	/* private: may grow */
+	struct inode_get get;
+	struct kv_get kv;
+	uint8_t val[DIRENT_BYTES];
+	struct shard_call call;
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+
+struct meta_readlink {
+	struct meta_req req;
+	char *out;                /* SYMLINK_BYTES_MAX + 1 bytes, lent */
+	uint32_t len;
+	bool has_attr;
+	struct attr attr;
+	struct inode_get get;
+	struct kv_get kv;
+	struct op step;
+	struct op *wait;
+	int stage;
+};
+
+enum create_how { CREATE_UNCHECKED, CREATE_GUARDED, CREATE_EXCLUSIVE };
+/* CREATE, MKDIR, SYMLINK and MKNOD: type says which. */
+struct meta_create {
+	struct meta_req req;      /* the directory */
+	struct meta_name name;
+	uint32_t type;            /* enum ftype */
+	enum create_how how;      /* FT_REG only */
+	uint64_t verf;            /* CREATE_EXCLUSIVE */
+	struct sattr sattr;
+	const char *target;       /* FT_LNK, lent */
+	uint32_t target_len;
+	uint32_t rdev_major, rdev_minor;
+	struct fref child;
+	struct attr attr;
+	struct wcc dir;           /* on errors too where has_* say so */
+	/* private */
+	struct meta_txn *txn;
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+
+struct meta_unlink {
+	struct meta_req req;
+	struct meta_name name;
+	bool rmdir;               /* RMDIR; else REMOVE: a directory is -EISDIR */
+	struct wcc dir;
+	/* private */
+	struct meta_txn *txn;
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+
+struct meta_rename {
+	struct meta_req req;      /* the directory it leaves */
+	struct meta_name from, to;
+	struct fref to_dir;
+	struct wcc from_wcc, to_wcc;
+	/* private */
+	struct meta_txn *txn;
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+
+struct meta_link {
+	struct meta_req req;      /* the file */
+	struct fref dir;
+	struct meta_name name;
+	bool has_attr;
+	struct attr attr;         /* the file's */
+	struct wcc dir_wcc;
+	/* private */
+	struct meta_txn *txn;
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+
+#define READDIR_ENTRIES_MAX 1024
+struct readdir_entry {
+	uint64_t ino, gen, cookie;
+	uint32_t type;
+	uint16_t name_len;
+	uint32_t name_off;        /* in names[] */
+	bool has_attr;
+	struct attr attr;         /* plus only */
+};
+/*
+ * One page: entries from just after `cookie` on, "." and ".." first.  Takes as
+ * many as fit into max_entries, names_cap, and the caller's budget: the sum of
+ * entry_bytes + the name rounded up to 4, up to bytes_max.  A page never ends
+ * between two names that share a hash (cookie).  -E_TOOSMALL: not even one fits.
+ */
+struct meta_readdir {
+	struct meta_req req;
+	uint64_t cookie;
+	bool plus;
+	uint32_t bytes_max, entry_bytes;
+	struct readdir_entry *entry; /* lent */
+	uint32_t max_entries;
+	char *names;
+	uint32_t names_cap;
+	uint32_t n;
+	bool eof;
+	bool has_dir;
+	struct attr dir;
+	/* private */
+	struct meta_txn *txn;
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+
+struct meta_fsstat {
+	struct meta_req req;
+	bool has_attr;
+	struct attr attr;
+	uint64_t total_bytes, free_bytes, used_bytes;
+	uint64_t total_inodes, free_inodes, used_inodes;
+	/* private */
+	struct inode_get get;
+	struct kv_get kv;
+	uint8_t val[16];
+	int stage;
+	struct op step;
+	struct op *wait;
+};
+
+/* Whether `c` may do `want` (a mask of 4 read, 2 write, 1 execute) to an inode (POSIX.1-2017 §4.5). */
+bool perm_allows(const struct attr *a, const struct cred *c, unsigned want);
+
+struct meta_opts {
+	uint32_t max_inodes;      /* in memory, a core */
+	const struct volume *volume;
+	const struct share_rec *shares;
+	int nshares;
+	/* What FSSTAT shows as the whole; 0: what the object store's disk has. */
+	uint64_t capacity_bytes, capacity_inodes;
+	const char *objects_path; /* for statvfs; NULL: capacity_bytes or "unlimited" */
+};
+/* Once, after kv_open, before the reactors. */
+int  meta_open(const struct meta_opts *opts, char why[256]);
+/* On each core. */
+int  meta_init(int core);
+void meta_fini(int core);
+/* Makes a volume in an empty database: V, S, N, and X + root directory for each share. */
+int  meta_format(const struct volume *vol, struct share_rec *shares, int nshares, char why[256]);
+/* Reads V and X of an existing one.  -E_FORMAT with a sentence for a newer or unknown version. */
+int  meta_load(struct volume *vol, struct share_rec *shares, int max, int *nshares, char why[256]);
+
+/* A recorded reply, loaded at start for retransmissions across a restart (DRC). */
+struct once_reply {
+	struct once once;
+	int res;
+	struct fref child;        /* CREATE etc. */
+};
+/* All that are recorded, newest last; for proto's DRC at start.  Blocking. */
+int meta_once_load(void (*fn)(void *arg, const struct once_reply *r), void *arg);
+
+#endif
