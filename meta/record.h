@@ -23,6 +23,7 @@
 #define META_RECORD_H
 
 #include "reactor/base.h"
+#include "store/block.h"
 
 #define CHUNK_BYTES (64 * MIB)
 #define NAME_BYTES_MAX   255
@@ -70,21 +71,6 @@ struct slice_rec {
 	uint64_t slice;
 };
 
-#define FRAMES_PER_BLOCK 64
-struct frame_rec {
-	uint32_t stored; /* length in the object */
-	uint32_t crc;    /* CRC32C of the stored bytes */
-	uint8_t codec;
-};
-struct block_rec {
-	uint64_t pack;       /* 0: own object, named by slice, index and plain length */
-	uint64_t off;        /* of the first frame in the object */
-	uint32_t plain, stored;
-	uint32_t key_epoch;
-	uint16_t nframes;
-	struct frame_rec frame[FRAMES_PER_BLOCK];
-};
-
 /* Key builders return the key's length. */
 size_t key_volume(uint8_t *k);
 size_t key_share(uint8_t *k, const char *name);
@@ -115,7 +101,7 @@ size_t dirent_encode(uint8_t *v, const struct dirent_rec *d);
 int    dirent_decode(struct dirent_rec *d, const uint8_t *v, size_t len);
 void   slice_encode(uint8_t v[SLICE_REC_BYTES], const struct slice_rec *s);
 int    slice_decode(struct slice_rec *s, const uint8_t v[SLICE_REC_BYTES]);
-#define BLOCK_BYTES_MAX (64 + 9 * FRAMES_PER_BLOCK)
+#define BLOCK_REC_BYTES_MAX (64 + 9 * FRAMES_PER_BLOCK)
 size_t block_encode(uint8_t *v, const struct block_rec *b);
 int    block_decode(struct block_rec *b, const uint8_t *v, size_t len);
 size_t volume_encode(uint8_t *v, const struct volume *vol);

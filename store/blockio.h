@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Blocks in and out of the object store: upload builds an object from pieces of
+ * buffers, the frame cache serves readers and fetches what is missing, one fetch
+ * per frame in flight, whoever asks.  One core's cache per reactor.
+ */
+#ifndef STORE_BLOCKIO_H
+#define STORE_BLOCKIO_H
+
+#include "reactor/buf.h"
+#include "store/block.h"
+#include "store/objstore.h"
+
+/* A block to upload: its plain bytes as pieces, in order, lent until the op resumes. */
+struct upload_block {
+	uint64_t slice;
+	uint32_t index, plain;
+	const struct bufref *part; /* buf NULL: zeros */
+	int nparts;
+	struct block_rec rec;      /* result: what to record */
+};
+
+#define UPLOAD_BLOCKS_MAX 1024
+struct upload {
+	struct objstore *store;
+	const char *prefix;
+	const uint8_t *uuid;       /* 16 bytes */
+	uint64_t pack;             /* id; 0: own object, one block */
+	struct upload_block *block;
+	int nblocks;
+	uint64_t stored;           /* result: bytes of the object */
+	/* private */
+	struct obj_req req;
+	void *priv;
+	struct op step;
+	struct op *wait;
+};
+/* Sums of plain: at most BLOCK_BYTES.  op->res 0 when the object is durable in the store. */
+enum op_state upload_run(struct upload *u, struct op *op);
+
+/* ---- the memory cache: frames of 64 KiB in BUF_LARGE buffers, S3-FIFO or SIEVE eviction ---- */
+
+int  cache_init(uint32_t max_frames);  /* per core; installs buf_set_reclaim */
+void cache_fini(void);
+/* Frame `frame` of the slice (64 KiB each from its start; block = frame / 64): a reference, or NULL. */
+struct buf *cache_find(uint64_t slice, uint32_t frame);
+/* Keeps a reference when it takes it; `len` valid bytes. */
+void cache_insert(uint64_t slice, uint32_t frame, struct buf *b, uint32_t len);
+void cache_forget(uint64_t slice, uint32_t first_frame, uint32_t nframes);
+
+/*
+ * Fetches frames [first, first + n) of one block that are not cached, checks
+ * CRC32C, decodes, caches.  Single flight per frame.  out[i] receives a reference each.
+ * op->res: 0, -EIO (missing object: logged), -E_DAMAGED (checksum: logged), -E_JUKEBOX.
+ */
+#define FETCH_FRAMES_MAX 64
+struct cache_fetch {
+	struct objstore *store;
+	const char *prefix;
+	uint64_t slice;
+	uint32_t first, n;          /* within one block */
+	struct block_rec rec;       /* of that block */
+	uint32_t index;             /* the block's number in the slice */
+	struct buf *out[FETCH_FRAMES_MAX];
+	/* private */
+	void *priv;
+	struct op step;
+	struct op *wait;
+};
+enum op_state cache_fetch(struct cache_fetch *f, struct op *op);
+
+struct cache_stats { uint64_t hits, misses, inserts, evicted, frames, fetches, fetched_bytes, errors; };
+const struct cache_stats *cache_stats(int core);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An object store: immutable objects by name.  store/objfile.c keeps them in a
+ * local directory (file://, the embedded default); S3 follows behind the same
+ * functions.  Reactor cores call; the store may use workers or its own ring.
+ *
+ * Names are relative, of [A-Za-z0-9/._-].  A PUT that has answered 0 is durable
+ * and whole; an object is never seen half-written.  Errors: -ENOENT missing, -EIO the store
+ * is broken or away (retry is the caller's), -ENOSPC, -EACCES.
+ */
+#ifndef STORE_OBJSTORE_H
+#define STORE_OBJSTORE_H
+
+#include <sys/uio.h>
+
+#include "reactor/worker.h"
+
+struct objstore;
+
+struct obj_req {
+	struct work work;
+	struct objstore *store;
+	char name[192];
+	struct iovec *iov;   /* lent: bytes to put, or room for what is got */
+	int niov;
+	uint64_t off;        /* get: first byte */
+	uint64_t len;        /* put: bytes in all; get: bytes wanted (a short object is -E_DAMAGED) */
+	uint64_t size;       /* head: result */
+	bool exclusive;      /* put: -EEXIST when there is one already */
+	/* delete: many at once */
+	char (*names)[192];
+	int nnames;
+	void *priv;
+};
+
+struct objstore_ops {
+	enum op_state (*put)(struct obj_req *r, struct op *op);
+	enum op_state (*get)(struct obj_req *r, struct op *op);
+	enum op_state (*head)(struct obj_req *r, struct op *op);
+	/* Up to 1,000 names; a missing one is no error. */
+	enum op_state (*del)(struct obj_req *r, struct op *op);
+	void (*close)(struct objstore *s);
+};
+
+struct objstore {
+	const struct objstore_ops *ops;
+	char url[256];
+};
+
+/* "file:///absolute/dir".  Blocking; -errno and a sentence in why[] (not writable, no such directory). */
+int objstore_open(struct objstore **out, const char *url, bool create, char why[256]);
+void objstore_close(struct objstore *s);
+
+/* Space of the disk below (local) or unlimited; for FSSTAT.  Blocking (statvfs). */
+int objstore_space(struct objstore *s, uint64_t *total, uint64_t *free_bytes);
+
+#endif
