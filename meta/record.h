@@ -87,7 +87,11 @@ size_t key_ino_next(uint8_t *k);
 size_t key_journal(uint8_t *k, uint32_t journal);
 size_t key_once(uint8_t *k, uint32_t core, uint32_t slot);
 
-/* 63 bits and above 2: a READDIR cookie ('.' is 1, '..' is 2).  SipHash-2-4 (Aumasson, Bernstein 2012). */
+#define COOKIE_DOT    1u
+#define COOKIE_DOTDOT 2u
+/* SipHash-2-4 (Aumasson, Bernstein 2012). */
+uint64_t siphash24(const uint8_t key[16], const void *data, size_t len);
+/* 63 bits and above COOKIE_DOTDOT: a READDIR cookie. */
 uint64_t name_hash(const uint8_t secret[16], const char *name, size_t len);
 
 /* Encoders return the length; `v` has room for ATTR_BYTES_MAX (+ target) etc. */
@@ -104,8 +108,10 @@ int    slice_decode(struct slice_rec *s, const uint8_t v[SLICE_REC_BYTES]);
 #define BLOCK_REC_BYTES_MAX (64 + 9 * FRAMES_PER_BLOCK)
 size_t block_encode(uint8_t *v, const struct block_rec *b);
 int    block_decode(struct block_rec *b, const uint8_t *v, size_t len);
+#define VOLUME_BYTES_MAX 128
 size_t volume_encode(uint8_t *v, const struct volume *vol);
 int    volume_decode(struct volume *vol, const uint8_t *v, size_t len);
+#define SHARE_BYTES_MAX 192
 size_t share_encode(uint8_t *v, const struct share_rec *s);
 int    share_decode(struct share_rec *s, const uint8_t *v, size_t len);
 
