@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "tools/daemon.h"
+
+static struct {
+	struct MHD_Daemon *http;
+	const struct daemon *daemon;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+} admin;
+
+static enum MHD_Result
+answer(struct MHD_Connection *conn, unsigned status, char *body)
+{
+	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_FREE);
+
+	MHD_add_response_header(r, "Content-Type", "application/json");
+	enum MHD_Result res = MHD_queue_response(conn, status, r);
+	MHD_destroy_response(r);
+	return res;
+}
+
+static enum MHD_Result
+on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
+           const char *data, size_t *data_len, void **state)
+{
+	(void)arg, (void)version, (void)data, (void)state;
+	*data_len = 0;
+	if (strcmp(method, "GET") || strcmp(url, "/status"))
+		return answer(conn, MHD_HTTP_NOT_FOUND, strdup("{\"error\": \"there is only GET /status\"}\n"));
+	return answer(conn, MHD_HTTP_OK, report_json(admin.daemon));
+}
+
+/* The volume's lock is ours, so a socket that is there is a dead server's. */
+static int
+listen_unix(const char *path, char why[256])
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	if (strlen(path) >= sizeof(addr.sun_path)) {
+		snprintf(why, 256, "paths.control: %.120s... is too long for a unix socket (%zu characters at most)", path,
+			sizeof(addr.sun_path) - 1);
+		return -ENAMETOOLONG;
+	}
+	strcpy(addr.sun_path, path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	mode_t mask = umask(0177); /* 0600 from its first moment */
+	int err = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+	umask(mask);
+	if (err == 0 && listen(fd, 16) < 0)
+		err = -errno;
+	if (err < 0) {
+		snprintf(why, 256, "cannot open the control socket %.150s: %s", path, strerror(-err));
+		close(fd);
+		return err;
+	}
+	strcpy(admin.path, path);
+	return fd;
+}
+
+int
+admin_start(const struct daemon *d, char why[256])
+{
+	int fd = listen_unix(d->config->control, why);
+
+	if (fd < 0)
+		return fd;
+	admin.daemon = d;
+	admin.http = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, on_request, NULL,
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, 16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u,
+		MHD_OPTION_END);
+	if (!admin.http) {
+		snprintf(why, 256, "cannot start the control thread");
+		close(fd);
+		unlink(admin.path);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void
+admin_stop(void)
+{
+	MHD_stop_daemon(admin.http);
+	unlink(admin.path);
+}

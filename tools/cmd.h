@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The subcommands: one file each (cmd_<name>.c), one line each in main.c's
+ * table.  argv[0] is the subcommand's name.  Exit status: 0, 1 it failed (a
+ * sentence on stderr says why), 2 it was called wrongly.
+ */
+#ifndef TOOLS_CMD_H
+#define TOOLS_CMD_H
+
+#include <getopt.h>
+#include <stddef.h>
+
+#include "tools/config.h"
+
+int cmd_config(int argc, char **argv);
+int cmd_format(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+
+/* The help text of a subcommand, on stdout (asked for: 0) or stderr (called wrongly: 2). */
+int cmd_usage(const char *name, bool asked);
+
+/* Says a sentence on stderr as `dittofs NAME: ...`; returns 1. */
+int cmd_fail(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The config by --config FILE, or DIR's own; tells on stderr what is wrong: 1. */
+int cmd_config_of(const char *name, const char *file, const char *dir, struct config *c);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tools/cmd.h"
+#include "tools/volume.h"
+
+/* What a volume consists of below DIR; format refuses where any of it is. */
+static const char *const parts[] = { CONFIG_FILE, "meta", "journal", "cache", "objects" };
+
+static int
+refuse_existing(const char *dir)
+{
+	char path[4200];
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, parts[i]);
+		if (access(path, F_OK) == 0)
+			return cmd_fail("format", "%s exists: there is a volume already (or the rest of one); nothing was changed.  "
+				"Choose another directory, or remove this one yourself", path);
+	}
+	return 0;
+}
+
+/* The template with one entry per share. */
+static int
+write_config(const char *dir, char *const *shares, int n)
+{
+	char path[4200];
+
+	snprintf(path, sizeof(path), "%s/" CONFIG_FILE, dir);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+
+	if (!f)
+		return cmd_fail("format", "cannot write %s: %s", path, strerror(errno));
+	char *text = config_template(shares[0]);
+
+	fputs(text, f);
+	for (int i = 1; i < n; i++)
+		fprintf(f, "  - name: %s\n", shares[i]);
+	free(text);
+	bool bad = fflush(f) || fsync(fd);
+
+	if (fclose(f) || bad)
+		return cmd_fail("format", "cannot write %s: %s", path, strerror(errno));
+	return 0;
+}
+
+static int
+make_volume(const char *file, const char *dir, struct config *c)
+{
+	char why[256];
+
+	if (cmd_config_of("format", file, dir, c))
+		return 1;
+	int err = volume_format(c, why);
+	if (err < 0)
+		return cmd_fail("format", "%s", why);
+	printf("made a volume with %s%s below %s\nserve it:  dittofs serve %s%s\n", c->shares[0].name,
+		c->nshares > 1 ? " and more" : "", c->meta, file ? "--config " : "", file ? file : dir);
+	return 0;
+}
+
+int
+cmd_format(int argc, char **argv)
+{
+	static const struct option opts[] = {
+		{ "share", required_argument, NULL, 's' }, { "config", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' }, { 0 },
+	};
+	static struct config c;
+	char *shares[CONFIG_SHARES_MAX] = { (char *)"/export" };
+	const char *file = NULL;
+	int o, n = 0;
+
+	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
+		if (o == 's' && n < CONFIG_SHARES_MAX)
+			shares[n++] = optarg;
+		else if (o == 'c')
+			file = optarg;
+		else
+			return cmd_usage("format", o == 'h');
+	}
+	if (file) {
+		if (argc != optind || n)
+			return cmd_usage("format", false);
+		return make_volume(file, NULL, &c);
+	}
+	if (argc - optind != 1)
+		return cmd_usage("format", false);
+	const char *dir = argv[optind];
+
+	if (refuse_existing(dir))
+		return 1;
+	bool made = mkdir(dir, 0700) == 0;
+
+	if (!made && errno != EEXIST)
+		return cmd_fail("format", "cannot make %s: %s", dir, strerror(errno));
+	if (write_config(dir, shares, n ? n : 1) == 0 && make_volume(NULL, dir, &c) == 0)
+		return 0;
+	/* Ours alone: refuse_existing saw none of it. */
+	char cmd[4200];
+
+	snprintf(cmd, sizeof(cmd), "%s/" CONFIG_FILE, dir);
+	unlink(cmd);
+	if (made)
+		rmdir(dir);
+	return 1;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/cmd.h"
+#include "tools/control_client.h"
+
+/* 1536 -> "1.5 KiB"; four buffers, so that one printf may use several. */
+static const char *
+human(uint64_t bytes)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	static char out[4][32];
+	static unsigned at;
+	double v = (double)bytes;
+	size_t u = 0;
+
+	for (; v >= 1024 && u + 1 < ARRAY_LEN(units); u++)
+		v /= 1024;
+	at = (at + 1) % 4;
+	snprintf(out[at], sizeof(out[at]), u ? "%.1f %s" : "%.0f %s", v, units[u]);
+	return out[at];
+}
+
+static uint64_t
+n(const json_t *j, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(j, key));
+}
+
+static const char *
+s(const json_t *j, const char *key)
+{
+	const char *v = json_string_value(json_object_get(j, key));
+
+	return v ? v : "?";
+}
+
+static void
+print_shares(const json_t *shares)
+{
+	json_t *e;
+	size_t i;
+
+	printf("\n%-24s %12s %12s  %s\n", "SHARE", "USED", "INODES", "ACCESS");
+	json_array_foreach(shares, i, e)
+		printf("%-24s %12s %12" PRIu64 "  %s, squash %s\n", s(e, "name"), human(n(e, "used_bytes")), n(e, "used_inodes"),
+			json_is_true(json_object_get(e, "read_only")) ? "read only" : "read and write", s(e, "squash"));
+}
+
+static void
+print_clients(const json_t *clients)
+{
+	json_t *e, *m;
+	size_t i, k;
+
+	printf("\n%-24s %5s %12s %12s %12s  %s\n", "CLIENT", "CONNS", "CALLS", "RECEIVED", "SENT", "MOUNTS");
+	json_array_foreach(clients, i, e) {
+		printf("%-24s %5" PRIu64 " %12" PRIu64 " %12s %12s ", s(e, "address"), n(e, "connections"), n(e, "calls"),
+			human(n(e, "bytes_in")), human(n(e, "bytes_out")));
+		json_array_foreach(json_object_get(e, "mounts"), k, m)
+			printf(" %s", json_string_value(m));
+		putchar('\n');
+	}
+	if (json_array_size(clients) == 0)
+		puts("(none)");
+}
+
+static void
+print_memory(const json_t *mem)
+{
+	json_t *e;
+	size_t i;
+
+	printf("\n%-24s %12s %12s\n", "MEMORY", "USED", "OF");
+	json_array_foreach(json_object_get(mem, "pools"), i, e)
+		printf("%-24s %12s %12s\n", s(e, "pool"), human(n(e, "used_bytes")), human(n(e, "total_bytes")));
+	printf("%-24s %12s %12s  (peak %s)\n", "process, against budget", human(n(mem, "rss_bytes")), human(n(mem, "budget_bytes")),
+		human(n(mem, "peak_rss_bytes")));
+}
+
+static void
+print_calls(const json_t *calls)
+{
+	json_t *e;
+	size_t i;
+
+	printf("\n%-12s %12s %10s %10s %10s %10s %10s\n", "CALL", "COUNT", "ERRORS", "MEAN us", "P50 us", "P99 us", "MAX us");
+	json_array_foreach(json_object_get(calls, "procedures"), i, e)
+		printf("%-12s %12" PRIu64 " %10" PRIu64 " %10.0f %10.0f %10.0f %10.0f\n", s(e, "procedure"), n(e, "calls"),
+			n(e, "errors"), json_real_value(json_object_get(e, "mean_us")), json_real_value(json_object_get(e, "p50_us")),
+			json_real_value(json_object_get(e, "p99_us")), json_real_value(json_object_get(e, "max_us")));
+}
+
+static void
+print_status(const json_t *j)
+{
+	const json_t *pend = json_object_get(j, "pending"), *jour = json_object_get(j, "journal");
+	const json_t *cache = json_object_get(j, "cache"), *garbage = json_object_get(j, "garbage");
+	uint64_t hits = n(cache, "hits"), all = hits + n(cache, "misses");
+
+	printf("dittofs %s, volume %s, %s on port %" PRIu64 " with %" PRIu64 " cores for %" PRIu64 " s\n", s(j, "version"),
+		s(j, "volume"), s(j, "state"), n(j, "port"), n(j, "cores"), n(j, "uptime_s"));
+	print_shares(json_object_get(j, "shares"));
+	print_clients(json_object_get(j, "clients"));
+	printf("\npending   %s in %" PRIu64 " files, %" PRIu64 " uploads under way, %" PRIu64 " objects (%s) uploaded, %" PRIu64 " errors\n",
+		human(n(pend, "bytes")), n(pend, "files"), n(pend, "uploads_now"), n(pend, "uploaded_objects"),
+		human(n(pend, "uploaded_bytes")), n(pend, "errors"));
+	printf("journal   %s of %s\n", human(n(jour, "used_bytes")), human(n(jour, "total_bytes")));
+	printf("cache     %s, %.1f %% of %" PRIu64 " look-ups hit\n", human(n(cache, "bytes")),
+		all ? 100.0 * (double)hits / (double)all : 0.0, all);
+	printf("deletion  %" PRIu64 " waiting, %" PRIu64 " objects deleted\n", n(garbage, "waiting"), n(garbage, "deleted_objects"));
+	print_memory(json_object_get(j, "memory"));
+	print_calls(json_object_get(j, "calls"));
+}
+
+int
+cmd_status(int argc, char **argv)
+{
+	static const struct option opts[] = {
+		{ "json", no_argument, NULL, 'j' }, { "config", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' }, { 0 },
+	};
+	static struct config c;
+	const char *file = NULL;
+	bool json = false;
+	char *body, why[256];
+	int o;
+
+	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
+		if (o == 'j')
+			json = true;
+		else if (o == 'c')
+			file = optarg;
+		else
+			return cmd_usage("status", o == 'h');
+	}
+	if (argc - optind != (file ? 0 : 1))
+		return cmd_usage("status", false);
+	if (cmd_config_of("status", file, argv[optind], &c))
+		return 1;
+	if (control_get(c.control, "/status", &body, why) < 0)
+		return cmd_fail("status", "%s", why);
+	if (json) {
+		puts(body);
+	} else {
+		json_t *j = json_loads(body, 0, NULL);
+
+		if (!j)
+			return cmd_fail("status", "the server's answer is no JSON; is it of another version?");
+		print_status(j);
+		json_decref(j);
+	}
+	free(body);
+	return 0;
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <cyaml/cyaml.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <yaml.h>
+
+#include "tools/config.h"
+
+/* The file as libcyaml loads it: everything optional is a pointer, NULL where absent. */
+struct raw_share {
+	char *name;
+	char **clients;
+	unsigned clients_count;
+	bool *read_only;
+	enum squash *squash;
+	uint32_t *anon_uid, *anon_gid;
+};
+
+struct raw_paths { char *meta, *journal, *cache, *objects, *control; };
+struct raw_memory { char *buffer_size, *metadata_cache; uint32_t *inodes; };
+struct raw_network { char *busy_poll, *idle_timeout, *congestion; uint32_t *max_connections; bool *rpcbind; };
+struct raw_writeback { char *max_size, *upload_delay; uint32_t *uploads; };
+struct raw_shutdown { bool *drain; };
+
+struct raw {
+	uint32_t version;
+	char *listen;
+	uint32_t *cores;
+	enum log_level *log_level;
+	struct raw_paths *paths;
+	struct raw_memory *memory;
+	struct raw_network *network;
+	struct raw_writeback *writeback;
+	struct raw_shutdown *shutdown;
+	struct raw_share *shares;
+	unsigned shares_count;
+};
+
+#define OPT CYAML_FLAG_OPTIONAL
+#define STR(key, type, member) CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | OPT, type, member, 0, 4000)
+
+static const cyaml_strval_t squash_names[] = {
+	{ "none", SQUASH_NONE }, { "root", SQUASH_ROOT }, { "all", SQUASH_ALL },
+};
+static const cyaml_strval_t level_names[] = {
+	{ "error", LOG_ERROR }, { "warn", LOG_WARN }, { "info", LOG_INFO }, { "debug", LOG_DEBUG },
+};
+static const cyaml_schema_value_t client_schema = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 63),
+};
+static const cyaml_schema_field_t share_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct raw_share, name, 2, 63),
+	CYAML_FIELD_SEQUENCE("clients", CYAML_FLAG_POINTER | OPT, struct raw_share, clients, &client_schema, 0,
+	                     EXPORT_NETS_MAX),
+	CYAML_FIELD_BOOL_PTR("read_only", CYAML_FLAG_POINTER | OPT, struct raw_share, read_only),
+	CYAML_FIELD_ENUM_PTR("squash", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw_share, squash,
+	                     squash_names, ARRAY_LEN(squash_names)),
+	CYAML_FIELD_UINT_PTR("anon_uid", CYAML_FLAG_POINTER | OPT, struct raw_share, anon_uid),
+	CYAML_FIELD_UINT_PTR("anon_gid", CYAML_FLAG_POINTER | OPT, struct raw_share, anon_gid),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t share_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_share, share_fields),
+};
+static const cyaml_schema_field_t paths_fields[] = {
+	STR("meta", struct raw_paths, meta), STR("journal", struct raw_paths, journal),
+	STR("cache", struct raw_paths, cache), STR("objects", struct raw_paths, objects),
+	STR("control", struct raw_paths, control), CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t memory_fields[] = {
+	STR("buffer_size", struct raw_memory, buffer_size),
+	STR("metadata_cache", struct raw_memory, metadata_cache),
+	CYAML_FIELD_UINT_PTR("inodes", CYAML_FLAG_POINTER | OPT, struct raw_memory, inodes), CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t network_fields[] = {
+	STR("busy_poll", struct raw_network, busy_poll), STR("idle_timeout", struct raw_network, idle_timeout),
+	STR("congestion", struct raw_network, congestion),
+	CYAML_FIELD_UINT_PTR("max_connections", CYAML_FLAG_POINTER | OPT, struct raw_network, max_connections),
+	CYAML_FIELD_BOOL_PTR("rpcbind", CYAML_FLAG_POINTER | OPT, struct raw_network, rpcbind), CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t writeback_fields[] = {
+	STR("max_size", struct raw_writeback, max_size), STR("upload_delay", struct raw_writeback, upload_delay),
+	CYAML_FIELD_UINT_PTR("uploads", CYAML_FLAG_POINTER | OPT, struct raw_writeback, uploads), CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t shutdown_fields[] = {
+	CYAML_FIELD_BOOL_PTR("drain", CYAML_FLAG_POINTER | OPT, struct raw_shutdown, drain), CYAML_FIELD_END,
+};
+#define SECTION(name) \
+	CYAML_FIELD_MAPPING_PTR(#name, CYAML_FLAG_POINTER | OPT, struct raw, name, name##_fields)
+static const cyaml_schema_field_t fields[] = {
+	CYAML_FIELD_UINT("version", CYAML_FLAG_DEFAULT, struct raw, version),
+	STR("listen", struct raw, listen),
+	CYAML_FIELD_UINT_PTR("cores", CYAML_FLAG_POINTER | OPT, struct raw, cores),
+	CYAML_FIELD_ENUM_PTR("log_level", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw, log_level,
+	                     level_names, ARRAY_LEN(level_names)),
+	SECTION(paths), SECTION(memory), SECTION(network), SECTION(writeback), SECTION(shutdown),
+	CYAML_FIELD_SEQUENCE("shares", CYAML_FLAG_POINTER, struct raw, shares, &share_schema, 1, CONFIG_SHARES_MAX),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t schema = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw, fields) };
+
+/* ---- errors: gathered as lines of "file:line: key: what" */
+
+struct loader {
+	struct config *c;
+	const char *path;
+	yaml_document_t doc;
+	bool has_doc;
+	char *why;
+	size_t cap, len;
+	int err;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+say(struct loader *l, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (l->len + 1 >= l->cap)
+		return;
+	va_start(ap, fmt);
+	int n = vsnprintf(l->why + l->len, l->cap - l->len, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		l->len = MIN(l->len + (size_t)n, l->cap - 1);
+}
+
+/* libcyaml's own findings: schema errors with a backtrace of keys and lines. */
+static void __attribute__((format(printf, 3, 0)))
+on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list ap)
+{
+	struct loader *l = ctx;
+	char line[512];
+
+	if (level < CYAML_LOG_ERROR)
+		return;
+	vsnprintf(line, sizeof(line), fmt, ap);
+	line[strcspn(line, "\n")] = '\0';
+	say(l, "%s%s: %s", l->len ? "\n" : "", l->path, strncmp(line, "Load: ", 6) ? line : line + 6);
+}
+
+/* The value node of a dotted key ("shares.1.squash"), or the nearest that exists. */
+static yaml_node_t *
+node_of(yaml_document_t *doc, const char *key)
+{
+	yaml_node_t *n = yaml_document_get_root_node(doc);
+	char part[64];
+
+	while (n && *key) {
+		size_t len = strcspn(key, ".");
+
+		snprintf(part, sizeof(part), "%.*s", (int)len, key);
+		key += len + (key[len] == '.');
+		yaml_node_t *next = NULL;
+
+		if (n->type == YAML_MAPPING_NODE)
+			for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
+				yaml_node_t *k = yaml_document_get_node(doc, p->key);
+
+				if (k && !strcmp((const char *)k->data.scalar.value, part))
+					next = yaml_document_get_node(doc, p->value);
+			}
+		else if (n->type == YAML_SEQUENCE_NODE) {
+			yaml_node_item_t *item = n->data.sequence.items.start + atoi(part);
+
+			if (item < n->data.sequence.items.top)
+				next = yaml_document_get_node(doc, *item);
+		}
+		if (!next)
+			break;
+		n = next;
+	}
+	return n;
+}
+
+/* A value that the schema takes and we do not. */
+static void __attribute__((format(printf, 3, 4)))
+bad(struct loader *l, const char *key, const char *fmt, ...)
+{
+	yaml_node_t *n = l->has_doc ? node_of(&l->doc, key) : NULL;
+	char what[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	say(l, "%s%s:%zu: %s: %s", l->len ? "\n" : "", l->path, n ? n->start_mark.line + 1 : 0, key, what);
+	l->err = -EINVAL;
+}
+
+static void
+load_doc(struct loader *l)
+{
+	yaml_parser_t parser;
+	FILE *f = fopen(l->path, "re");
+
+	if (!f || !yaml_parser_initialize(&parser)) {
+		if (f)
+			fclose(f);
+		return;
+	}
+	yaml_parser_set_input_file(&parser, f);
+	l->has_doc = yaml_parser_load(&parser, &l->doc);
+	yaml_parser_delete(&parser);
+	fclose(f);
+}
+
+/* ---- values */
+
+static void
+take_size(struct loader *l, const char *key, const char *s, uint64_t *out, uint64_t min, uint64_t max)
+{
+	uint64_t v;
+
+	if (!s)
+		return;
+	if (parse_size(s, &v) < 0)
+		bad(l, key, "'%s' is no size; write for instance 512MiB or 2GiB", s);
+	else if (v < min || v > max)
+		bad(l, key, "%s is out of range, %" PRIu64 " to %" PRIu64 " MiB are possible", s, min / MIB, max / MIB);
+	else
+		*out = v;
+}
+
+static void
+take_duration(struct loader *l, const char *key, const char *s, uint64_t *out, uint64_t max_ns)
+{
+	uint64_t v;
+
+	if (!s)
+		return;
+	if (parse_duration(s, &v) < 0)
+		bad(l, key, "'%s' is no duration; write for instance 50us, 200ms, 5s or 0", s);
+	else if (v > max_ns)
+		bad(l, key, "%s is too long, at most %" PRIu64 " ms", s, max_ns / 1000000);
+	else
+		*out = v;
+}
+
+static void
+take_uint(struct loader *l, const char *key, const uint32_t *v, uint32_t *out, uint32_t min, uint32_t max)
+{
+	if (!v)
+		return;
+	if (*v < min || *v > max)
+		bad(l, key, "%u is out of range, %u to %u are possible", *v, min, max);
+	else
+		*out = *v;
+}
+
+/* An absolute path as it is, another below the config file's folder. */
+static void
+take_path(struct loader *l, const char *key, const char *s, char out[4096])
+{
+	char dir[4096];
+
+	snprintf(dir, sizeof(dir), "%s", l->c->file);
+	*strrchr(dir, '/') = '\0';
+	int n = s[0] == '/' ? snprintf(out, 4096, "%s", s) : snprintf(out, 4096, "%s/%s", dir, s);
+	if (n >= 4000)
+		bad(l, key, "the path is too long");
+}
+
+static void
+take_paths(struct loader *l, const struct raw_paths *p)
+{
+	struct config *c = l->c;
+	const char *objects = p && p->objects ? p->objects : "file://objects";
+	char path[4096];
+
+	take_path(l, "paths.meta", p && p->meta ? p->meta : "meta", c->meta);
+	take_path(l, "paths.journal", p && p->journal ? p->journal : "journal", c->journal);
+	take_path(l, "paths.cache", p && p->cache ? p->cache : "cache", c->cache);
+	take_path(l, "paths.control", p && p->control ? p->control : "control.sock", c->control);
+	if (strncmp(objects, "file://", 7) || !objects[7]) {
+		bad(l, "paths.objects", "'%s' is no object store; write file://DIRECTORY", objects);
+		return;
+	}
+	take_path(l, "paths.objects", objects + 7, path);
+	snprintf(c->objects, sizeof(c->objects), "file://%.4000s", path);
+}
+
+static void
+take_share(struct loader *l, unsigned i, const struct raw_share *r)
+{
+	struct export *s = &l->c->shares[i];
+	struct share_rec rec = { .id = i + 1 };
+	char key[64], why[256];
+
+	snprintf(rec.name, sizeof(rec.name), "%s", r->name);
+	export_init(s, &rec);
+	snprintf(key, sizeof(key), "shares.%u.name", i);
+	if (r->name[0] != '/' || strchr(r->name + 1, '/') || !strcmp(r->name, "/.") || !strcmp(r->name, "/.."))
+		bad(l, key, "'%s' is no share name; write one name behind a slash, like /export", r->name);
+	for (unsigned k = 0; k < i; k++)
+		if (!strcmp(l->c->shares[k].name, s->name))
+			bad(l, key, "%s stands here twice", s->name);
+	if (r->clients)
+		s->nnets = 0;
+	for (unsigned k = 0; k < r->clients_count; k++) {
+		snprintf(key, sizeof(key), "shares.%u.clients.%u", i, k);
+		if (export_net_parse(&s->net[k], r->clients[k], why) < 0)
+			bad(l, key, "%s", why);
+		s->nnets++;
+	}
+	if (r->read_only)
+		s->read_only = *r->read_only;
+	if (r->squash)
+		s->squash = *r->squash;
+	if (r->anon_uid)
+		s->anon_uid = *r->anon_uid;
+	if (r->anon_gid)
+		s->anon_gid = *r->anon_gid;
+}
+
+static void
+take_all(struct loader *l, const struct raw *r)
+{
+	struct config *c = l->c;
+	const uint64_t hour = 3600 * 1000000000ULL;
+
+	if (r->version != 1)
+		bad(l, "version", "%u is not known to dittofs " VERSION ", which reads version 1", r->version);
+	if (r->listen && parse_listen(r->listen, &c->listen) < 0)
+		bad(l, "listen", "'%s' is no address; write for instance 127.0.0.1:12049 or [::]:12049", r->listen);
+	take_uint(l, "cores", r->cores, &c->cores, 0, 64);
+	if (r->log_level)
+		c->log_level = *r->log_level;
+	take_paths(l, r->paths);
+	if (r->memory) {
+		take_size(l, "memory.buffer_size", r->memory->buffer_size, &c->buffer_bytes, 64 * MIB, 1024 * GIB);
+		take_size(l, "memory.metadata_cache", r->memory->metadata_cache, &c->metadata_cache_bytes, 8 * MIB, 1024 * GIB);
+		take_uint(l, "memory.inodes", r->memory->inodes, &c->inodes, 1024, 1u << 28);
+	}
+	if (r->network) {
+		take_duration(l, "network.busy_poll", r->network->busy_poll, &c->busy_poll_ns, 1000000000);
+		take_duration(l, "network.idle_timeout", r->network->idle_timeout, &c->idle_timeout_ns, 24 * hour);
+		take_uint(l, "network.max_connections", r->network->max_connections, &c->max_connections, 1, 1000000);
+		if (r->network->rpcbind)
+			c->rpcbind = *r->network->rpcbind;
+		if (r->network->congestion) {
+			if (strlen(r->network->congestion) >= sizeof(c->congestion))
+				bad(l, "network.congestion", "the name is too long; see /proc/sys/net/ipv4/tcp_available_congestion_control");
+			snprintf(c->congestion, sizeof(c->congestion), "%s", r->network->congestion);
+		}
+	}
+	if (r->writeback) {
+		take_size(l, "writeback.max_size", r->writeback->max_size, &c->journal_bytes, 64 * MIB, 1024 * GIB);
+		take_duration(l, "writeback.upload_delay", r->writeback->upload_delay, &c->upload_delay_ns, hour);
+		take_uint(l, "writeback.uploads", r->writeback->uploads, &c->uploads, 1, 256);
+	}
+	if (r->shutdown && r->shutdown->drain)
+		c->drain = *r->shutdown->drain;
+	for (unsigned i = 0; i < r->shares_count; i++)
+		take_share(l, i, &r->shares[i]);
+	c->nshares = r->shares_count;
+}
+
+static void
+set_defaults(struct config *c)
+{
+	*c = (struct config){
+		.log_level = LOG_INFO,
+		.buffer_bytes = 512 * MIB,
+		.metadata_cache_bytes = 128 * MIB,
+		.inodes = 262144,
+		.busy_poll_ns = 50000,
+		.max_connections = 4096,
+		.journal_bytes = 2 * GIB,
+		.upload_delay_ns = 5000000000,
+		.uploads = 8,
+		.drain = true,
+	};
+	parse_listen("127.0.0.1:12049", &c->listen);
+}
+
+int
+config_load(struct config *c, const char *path, char *why, size_t why_len)
+{
+	struct loader l = { .c = c, .path = path, .why = why, .cap = why_len };
+	const cyaml_config_t cfg = {
+		.log_fn = on_log, .log_ctx = &l, .log_level = CYAML_LOG_ERROR, .mem_fn = cyaml_mem,
+	};
+	struct raw *raw = NULL;
+
+	why[0] = '\0';
+	set_defaults(c);
+	if (!realpath(path, c->file)) {
+		say(&l, "%s: %s; `dittofs format DIR` makes a volume with its %s", path, strerror(errno), CONFIG_FILE);
+		return -errno;
+	}
+	cyaml_err_t err = cyaml_load_file(path, &cfg, &schema, (cyaml_data_t **)&raw, NULL);
+	if (err != CYAML_OK) {
+		say(&l, "%s%s: %s", l.len ? "\n" : "", path, cyaml_strerror(err));
+		return -EINVAL;
+	}
+	load_doc(&l);
+	take_all(&l, raw);
+	cyaml_free(&cfg, &schema, raw, 0);
+	if (l.has_doc)
+		yaml_document_delete(&l.doc);
+	return l.err;
+}

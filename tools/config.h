@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dittofs.yaml: one file, checked against a schema (libcyaml), every error
+ * with its line and key.  Relative paths are relative to the file's folder.
+ * Secrets never stand in it.  Start-up only, one thread.
+ */
+#ifndef TOOLS_CONFIG_H
+#define TOOLS_CONFIG_H
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "proto/export.h"
+#include "reactor/log.h"
+
+#define CONFIG_SHARES_MAX 32
+#define CONFIG_FILE "dittofs.yaml"
+
+struct config {
+	char file[4096];                              /* where it came from */
+	struct sockaddr_storage listen;
+	uint32_t cores;                               /* 0: as many as this process may use */
+	enum log_level log_level;
+
+	char meta[4096], journal[4096], cache[4096], control[4096]; /* absolute */
+	char objects[4096];                           /* file:///... */
+
+	uint64_t buffer_bytes, metadata_cache_bytes;
+	uint32_t inodes;                              /* in memory, all cores */
+
+	uint64_t busy_poll_ns, idle_timeout_ns;
+	char congestion[16];                          /* "": the system's */
+	uint32_t max_connections;                     /* all cores */
+	bool rpcbind;
+
+	uint64_t journal_bytes, upload_delay_ns;
+	uint32_t uploads;                             /* in flight, all cores */
+	bool drain;
+
+	struct export shares[CONFIG_SHARES_MAX];      /* but for share and root, which the volume knows */
+	unsigned nshares;
+};
+
+/* 0, or a negative errno with sentences (file:line: key: what is wrong and what to do) in why[]. */
+int config_load(struct config *c, const char *path, char *why, size_t why_len);
+/* The effective settings as YAML, defaults included; the caller frees. */
+char *config_show(const struct config *c);
+/* The commented file that `format` writes for a volume with one share; the caller frees. */
+char *config_template(const char *share);
+/* The ready-made JSON of it, for `config show --json`; the caller frees. */
+char *config_show_json(const struct config *c);
+
+/* "300MiB", "1GiB", "64KiB", "4096": -EINVAL.  Powers of two; "MB" is refused as ambiguous. */
+int parse_size(const char *s, uint64_t *bytes);
+/* "5s", "250ms", "50us", "1h", "0": -EINVAL. */
+int parse_duration(const char *s, uint64_t *ns);
+/* "127.0.0.1:12049", "[::1]:12049", ":12049" (all addresses): -EINVAL. */
+int parse_listen(const char *s, struct sockaddr_storage *out);
+void format_listen(const struct sockaddr_storage *a, char *out, size_t len);
+
+#endif

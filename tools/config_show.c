@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/config.h"
+
+static const char *const levels[] = { "error", "warn", "info", "debug" };
+
+/* Every effective setting once; YAML and the JSON of `config show` are both made from this tree. */
+static json_t *
+config_tree(const struct config *c)
+{
+	char listen[80], net[EXPORT_NET_STRLEN];
+	json_t *shares = json_array();
+
+	format_listen(&c->listen, listen, sizeof(listen));
+	for (unsigned i = 0; i < c->nshares; i++) {
+		const struct export *s = &c->shares[i];
+		json_t *clients = json_array();
+
+		for (int k = 0; k < s->nnets; k++)
+			json_array_append_new(clients, json_string(export_net_format(&s->net[k], net)));
+		json_array_append_new(shares, json_pack("{s:s, s:o, s:b, s:s, s:I, s:I}", "name", s->name, "clients", clients,
+			"read_only", s->read_only, "squash", export_squash_name(s->squash),
+			"anon_uid", (json_int_t)s->anon_uid, "anon_gid", (json_int_t)s->anon_gid));
+	}
+	char size[4][32], time[3][32];
+
+	snprintf(size[0], 32, "%" PRIu64 "MiB", c->buffer_bytes / MIB);
+	snprintf(size[1], 32, "%" PRIu64 "MiB", c->metadata_cache_bytes / MIB);
+	snprintf(size[2], 32, "%" PRIu64 "MiB", c->journal_bytes / MIB);
+	snprintf(time[0], 32, "%" PRIu64 "us", c->busy_poll_ns / 1000);
+	snprintf(time[1], 32, "%" PRIu64 "s", c->idle_timeout_ns / 1000000000);
+	snprintf(time[2], 32, "%" PRIu64 "ms", c->upload_delay_ns / 1000000);
+	return json_pack("{s:i, s:s, s:i, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I},"
+	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:{s:s, s:s, s:i}, s:{s:b}, s:o}",
+		"version", 1, "listen", listen, "cores", (int)c->cores, "log_level", levels[c->log_level],
+		"paths", "meta", c->meta, "journal", c->journal, "cache", c->cache, "objects", c->objects, "control", c->control,
+		"memory", "buffer_size", size[0], "metadata_cache", size[1], "inodes", (json_int_t)c->inodes,
+		"network", "busy_poll", time[0], "idle_timeout", time[1], "congestion", c->congestion,
+			"max_connections", (json_int_t)c->max_connections, "rpcbind", c->rpcbind,
+		"writeback", "max_size", size[2], "upload_delay", time[2], "uploads", (int)c->uploads,
+		"shutdown", "drain", c->drain, "shares", shares);
+}
+
+/* Block style; strings quoted as JSON does, which YAML reads the same. */
+static void
+print_yaml(FILE *f, const json_t *v, int indent)
+{
+	const char *key;
+	json_t *item;
+	size_t i;
+
+	if (json_is_object(v)) {
+		bool first = true;
+
+		json_object_foreach((json_t *)v, key, item) {
+			bool deep = json_is_object(item) || (json_is_array(item) && json_is_object(json_array_get(item, 0)));
+
+			fprintf(f, "%*s%s:%s", first && indent < 0 ? 0 : abs(indent), "", key, deep ? "\n" : " ");
+			first = false;
+			print_yaml(f, item, abs(indent) + 2);
+		}
+	} else if (json_is_array(v) && json_is_object(json_array_get(v, 0))) {
+		json_array_foreach(v, i, item) {
+			fprintf(f, "%*s- ", indent, "");
+			print_yaml(f, item, -(indent + 2));
+		}
+	} else {
+		char *s = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+
+		fprintf(f, "%s\n", s);
+		free(s);
+	}
+}
+
+char *
+config_show(const struct config *c)
+{
+	json_t *tree = config_tree(c);
+	char *out = NULL;
+	size_t len;
+	FILE *f = open_memstream(&out, &len);
+
+	print_yaml(f, tree, 0);
+	fclose(f);
+	json_decref(tree);
+	return out;
+}
+
+char *
+config_show_json(const struct config *c)
+{
+	json_t *tree = config_tree(c);
+	char *out = json_dumps(tree, JSON_INDENT(2));
+
+	json_decref(tree);
+	return out;
+}
+
+char *
+config_template(const char *share)
+{
+	char *out = NULL;
+
+	if (asprintf(&out,
+		"# dittofs configuration.  `dittofs config check` reads it, `dittofs config show` prints\n"
+		"# every setting with its default.  Relative paths are relative to this file.\n"
+		"version: 1\n"
+		"\n"
+		"# NFS and MOUNT, on one port.  Loopback only until you change it; all addresses: \":12049\".\n"
+		"listen: \"127.0.0.1:12049\"\n"
+		"\n"
+		"# Reactor threads, one per core; 0: as many as this process may use.\n"
+		"cores: 0\n"
+		"log_level: info            # error, warn, info, debug\n"
+		"\n"
+		"paths:\n"
+		"  meta: meta               # RocksDB\n"
+		"  journal: journal         # acknowledged writes that are not yet in the object store; a fast disk\n"
+		"  cache: cache\n"
+		"  objects: file://objects  # the object store\n"
+		"  control: control.sock    # `dittofs status` talks to this\n"
+		"\n"
+		"memory:\n"
+		"  buffer_size: 512MiB      # payloads, dirty data and cached frames, all cores together\n"
+		"  metadata_cache: 128MiB   # RocksDB's block cache\n"
+		"  inodes: 262144           # kept in memory\n"
+		"\n"
+		"network:\n"
+		"  busy_poll: 50us          # how long an idle core polls before it sleeps: latency for CPU; 0 saves CPU\n"
+		"  congestion: \"\"           # TCP congestion control of client connections; \"\": the system's\n"
+		"  max_connections: 4096\n"
+		"  idle_timeout: 0          # close connections that are silent so long; 0: never\n"
+		"  rpcbind: false           # register with rpcbind, for clients that ask port 111\n"
+		"\n"
+		"writeback:\n"
+		"  max_size: 2GiB           # of the journal; when it is full, writers wait\n"
+		"  upload_delay: 5s         # how long small writes gather before they are uploaded\n"
+		"  uploads: 8               # in flight\n"
+		"\n"
+		"shutdown:\n"
+		"  drain: true              # SIGTERM uploads everything first; false: the next start goes on with it\n"
+		"\n"
+		"shares:\n"
+		"  - name: %s\n"
+		"    # Networks that may use it, checked on every call; \"*\": everyone.  Without this line:\n"
+		"    # loopback and private networks.\n"
+		"    # clients: [\"127.0.0.0/8\", \"192.168.1.0/24\"]\n"
+		"    read_only: false\n"
+		"    squash: none           # none, root (uid 0 becomes anon_uid), all\n"
+		"    anon_uid: 65534\n"
+		"    anon_gid: 65534\n", share) < 0)
+		return NULL;
+	return out;
+}

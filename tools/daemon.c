@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/daemon.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/server.h"
+#include "tools/oncore.h"
+
+#define GRACE_MS 10000 /* for calls under way at SIGTERM */
+
+struct bringup {
+	struct daemon d;
+	struct server_opts server;
+	char why[256];
+};
+
+static int
+core_init(int core, void *arg)
+{
+	struct bringup *b = arg;
+	int err;
+
+	if ((err = meta_init(core)) < 0 || (err = file_init(core)) < 0) {
+		snprintf(b->why, sizeof(b->why), "core %d cannot start: %s", core, strerror(err < -999 ? EIO : -err));
+		return err;
+	}
+	return server_init(core, &b->server, b->why);
+}
+
+static void
+core_fini(int core, void *arg)
+{
+	(void)arg;
+	server_fini(core);
+	file_fini(core);
+	meta_fini(core);
+}
+
+static uint64_t
+wall_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static int
+usable_cores(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : CPU_COUNT(&set);
+}
+
+static enum op_state
+drain_core(void *arg, struct op *op)
+{
+	(void)arg;
+	return file_drain(op);
+}
+
+/* A second signal, while draining, ends the process at once: the journal has everything. */
+static void *
+second_signal(void *arg)
+{
+	int sig;
+
+	sigwait(arg, &sig);
+	log_warn("second signal: ending at once; the next start goes on from the journal");
+	_exit(1);
+}
+
+/* The bytes that are still to be uploaded, all cores. */
+static uint64_t
+pending_bytes(int cores)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < cores; i++)
+		sum += file_stats(i)->dirty_bytes;
+	return sum;
+}
+
+static void
+shut_down(struct bringup *b, sigset_t *set)
+{
+	pthread_t second;
+
+	pthread_create(&second, NULL, second_signal, set);
+	pthread_detach(second);
+	log_info("stopping: calls under way get %d s", GRACE_MS / 1000);
+	server_stop(GRACE_MS);
+	if (b->d.config->drain) {
+		b->d.draining = true;
+		log_info("draining %" PRIu64 " MiB of pending uploads", pending_bytes(b->d.cores) / MIB);
+		for (int i = 0; i < b->d.cores; i++) {
+			int err = on_core(i, drain_core, NULL);
+
+			if (err < 0)
+				log_warn("core %d could not upload everything; the next start goes on with it", i);
+		}
+	}
+}
+
+static int
+serve(struct bringup *b, sigset_t *set, char why[256])
+{
+	char addr[80];
+	int err, sig;
+
+	if ((err = volume_check_markers(&b->d.vol, why)) < 0)
+		return err;
+	if ((err = server_start(why)) < 0)
+		return err;
+	b->d.port = server_port();
+	if ((err = admin_start(&b->d, why)) < 0) {
+		server_stop(0);
+		return err;
+	}
+	struct sockaddr_storage at = b->d.config->listen;
+
+	if (at.ss_family == AF_INET6)
+		((struct sockaddr_in6 *)&at)->sin6_port = htons(b->d.port);
+	else
+		((struct sockaddr_in *)&at)->sin_port = htons(b->d.port);
+	format_listen(&at, addr, sizeof(addr));
+	log_info("serving %s on %s with %d core%s", b->d.config->shares[0].name, addr, b->d.cores, b->d.cores > 1 ? "s" : "");
+	while (sigwait(set, &sig) != 0)
+		;
+	shut_down(b, set);
+	admin_stop();
+	return 0;
+}
+
+int
+daemon_run(struct config *c, char why[256])
+{
+	static struct bringup b;
+	sigset_t set;
+	int err;
+
+	log_set_level(c->log_level);
+	prctl(PR_SET_DUMPABLE, 0); /* no core dump of keys and payload */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+
+	b.d = (struct daemon){ .config = c, .started_ns = wall_ns() };
+	b.d.cores = c->cores ? (int)c->cores : usable_cores();
+	if ((err = volume_open(&b.d.vol, c, why)) < 0)
+		return err;
+
+	const uint32_t cores = (uint32_t)b.d.cores;
+	const struct meta_opts meta = {
+		.max_inodes = MAX(1024, c->inodes / cores), .volume = &b.d.vol.vol, .shares = b.d.vol.shares,
+		.nshares = b.d.vol.nshares, .objects_path = c->objects + 7,
+	};
+	const struct file_opts file = {
+		.journal_dir = c->journal, .journal_bytes = c->journal_bytes, .upload_delay_ns = c->upload_delay_ns,
+		.uploads = (int)MAX(1, c->uploads / cores), .store = b.d.vol.store,
+	};
+	const struct reactor_opts reactor = {
+		.cores = b.d.cores, .busy_poll_us = (uint32_t)(c->busy_poll_ns / 1000), .buf_bytes = c->buffer_bytes,
+		.max_conns = MAX(16, c->max_connections / cores), .pin = true, .touch = true,
+		.init = core_init, .fini = core_fini, .arg = &b,
+	};
+
+	b.server = (struct server_opts){
+		.addr = c->listen, .congestion = c->congestion[0] ? c->congestion : NULL,
+		.idle_timeout_ns = c->idle_timeout_ns, .exports = c->shares, .nexports = (int)c->nshares,
+		.volume = &b.d.vol.vol, .rpcbind = c->rpcbind, .max_conns = reactor.max_conns,
+	};
+	if ((err = meta_open(&meta, why)) < 0 || (err = file_open(&file, &b.d.vol.vol, why)) < 0)
+		goto close;
+	if ((err = reactor_start(&reactor, why)) < 0) {
+		if (b.why[0])
+			memcpy(why, b.why, 256);
+		goto close;
+	}
+	err = serve(&b, &set, why);
+	reactor_stop();
+	reactor_join();
+close:
+	volume_close(&b.d.vol);
+	if (err == 0)
+		log_info("stopped; everything acknowledged is on disk");
+	return err;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server as a process: brings the layers up in order, runs until a signal, takes them down again. */
+#ifndef TOOLS_DAEMON_H
+#define TOOLS_DAEMON_H
+
+#include "tools/config.h"
+#include "tools/volume.h"
+
+/* What the admin plane may read while the server runs. */
+struct daemon {
+	struct config *config;
+	struct volume_open vol;
+	uint64_t started_ns;   /* CLOCK_REALTIME */
+	uint16_t port;
+	int cores;
+	bool draining;
+};
+
+/* Serves until SIGTERM or SIGINT.  0, or a negative errno with a sentence in why[]. */
+int daemon_run(struct config *c, char why[256]);
+
+/* The state as JSON (tools/report.c); the caller frees.  Any thread but reactors. */
+char *report_json(const struct daemon *d);
+
+/* The control socket (tools/admin.c): HTTP on a unix socket of mode 0600, a thread of its own. */
+int  admin_start(const struct daemon *d, char why[256]);
+void admin_stop(void);
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/cmd.h"
+
+static const struct cmd {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *line, *usage;
+} cmds[] = {
+	{ "format", cmd_format, "make a volume in a directory",
+	  "dittofs format DIR [--share NAME]...\n"
+	  "dittofs format --config FILE\n"
+	  "\n"
+	  "Makes an embedded volume in DIR: objects, metadata, journal, cache and a commented\n"
+	  "dittofs.yaml.  Refuses to overwrite one.\n"
+	  "\n"
+	  "  --share NAME    a share of the volume (default /export); may be given several times\n"
+	  "  --config FILE   makes the volume where FILE's paths say, with FILE's shares\n" },
+	{ "serve", cmd_serve, "serve a volume over NFSv3, in the foreground",
+	  "dittofs serve DIR [--listen ADDR:PORT] [--cores N] [--log-level LEVEL]\n"
+	  "dittofs serve --config FILE ...\n"
+	  "\n"
+	  "Serves the volume until SIGTERM or SIGINT, then finishes what is under way and, with\n"
+	  "shutdown.drain, uploads what is pending.  A second signal ends it at once: nothing\n"
+	  "acknowledged is lost, the next start goes on from the journal.\n"
+	  "\n"
+	  "  --listen ADDR:PORT   instead of the config's; port 0 takes a free one\n"
+	  "  --cores N            reactor threads; 0: as many as this process may use\n"
+	  "  --log-level LEVEL    error, warn, info, debug\n"
+	  "  --config FILE        the config where it does not lie in DIR\n" },
+	{ "status", cmd_status, "what a running server is doing",
+	  "dittofs status DIR [--json]\n"
+	  "dittofs status --config FILE [--json]\n"
+	  "\n"
+	  "Asks the server of the volume in DIR through its control socket: shares, clients,\n"
+	  "pending uploads, caches, memory by pool, calls and their latency.\n" },
+	{ "config", cmd_config, "check or show the configuration",
+	  "dittofs config check DIR|FILE\n"
+	  "dittofs config show DIR|FILE [--json]\n"
+	  "\n"
+	  "check says what is wrong, line by line; show prints every setting in force, defaults\n"
+	  "included.\n" },
+	{ "version", cmd_version, "version, formats and libraries",
+	  "dittofs version [--json]\n" },
+};
+
+static void
+overview(FILE *f)
+{
+	fprintf(f, "dittofs " VERSION ": NFSv3 over an object store\n\nusage: dittofs COMMAND ...\n\n");
+	for (size_t i = 0; i < ARRAY_LEN(cmds); i++)
+		fprintf(f, "  %-9s %s\n", cmds[i].name, cmds[i].line);
+	fprintf(f, "\ndittofs COMMAND --help tells more.\n");
+}
+
+int
+cmd_usage(const char *name, bool asked)
+{
+	for (size_t i = 0; i < ARRAY_LEN(cmds); i++)
+		if (!strcmp(cmds[i].name, name))
+			fprintf(asked ? stdout : stderr, "usage: %s", cmds[i].usage);
+	return asked ? 0 : 2;
+}
+
+int
+cmd_fail(const char *name, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "dittofs %s: ", name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return 1;
+}
+
+int
+cmd_config_of(const char *name, const char *file, const char *dir, struct config *c)
+{
+	char path[4096], why[4096];
+
+	if (!file) {
+		snprintf(path, sizeof(path), "%s/" CONFIG_FILE, dir);
+		file = path;
+	}
+	if (config_load(c, file, why, sizeof(why)) < 0)
+		return cmd_fail(name, "%s", why);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2) {
+		overview(stderr);
+		return 2;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		if (argc > 2)
+			return cmd_usage(argv[2], true);
+		overview(stdout);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version"))
+		return cmd_version(1, argv + 1);
+	for (size_t i = 0; i < ARRAY_LEN(cmds); i++)
+		if (!strcmp(argv[1], cmds[i].name))
+			return cmds[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "dittofs: there is no command '%s'; `dittofs --help` lists them\n", argv[1]);
+	return 2;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "proto/server.h"
+#include "tools/daemon.h"
+
+#define POOLS_MAX   1024
+#define CLIENTS_MAX 256
+/* What no pool counts: code, stacks, the allocators of libraries, RocksDB's table readers. */
+#define PROCESS_BYTES (96 * MIB)
+#define MEMTABLES     3 /* RocksDB: one written to, two being flushed */
+#define MEMTABLE_BYTES (64 * MIB)
+
+static json_t *
+num(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *
+shares_json(const struct daemon *d)
+{
+	json_t *out = json_array();
+
+	for (unsigned i = 0; i < d->config->nshares; i++) {
+		const struct export *e = &d->config->shares[i];
+		uint8_t key[KV_KEY_MAX], val[16] = { 0 };
+
+		kv_get_now(key, key_usage(key, e->share), val, sizeof(val));
+		json_array_append_new(out, json_pack("{s:s, s:o, s:o, s:b, s:s}", "name", e->name, "used_bytes", num(get_le64(val)),
+			"used_inodes", num(get_le64(val + 8)), "read_only", e->read_only, "squash", export_squash_name(e->squash)));
+	}
+	return out;
+}
+
+static json_t *
+clients_json(void)
+{
+	static struct server_client clients[CLIENTS_MAX]; /* the admin thread only */
+	json_t *out = json_array();
+	int n = server_clients(clients, CLIENTS_MAX);
+
+	for (int i = 0; i < n; i++) {
+		const struct server_client *c = &clients[i];
+		char addr[80];
+		json_t *mounts = json_array();
+
+		format_listen(&c->addr, addr, sizeof(addr));
+		*strrchr(addr, ':') = '\0';
+		for (int k = 0; k < MIN(c->nmounts, SERVER_MOUNTS_SHOWN); k++)
+			json_array_append_new(mounts, json_string(c->mount[k]));
+		json_array_append_new(out, json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "address", addr, "connections",
+			(int)c->conns, "calls", num(c->ops), "calls_now", num(c->calls_now), "bytes_in", num(c->bytes_in),
+			"bytes_out", num(c->bytes_out), "mounts", mounts));
+	}
+	return out;
+}
+
+/* Pools of the same name, summed over the cores. */
+static json_t *
+pools_json(uint64_t *total)
+{
+	static struct pool_stat pools[POOLS_MAX];
+	json_t *out = json_array();
+	int n = pool_stats(pools, POOLS_MAX);
+
+	*total = 0;
+	for (int i = 0; i < n; i++) {
+		uint64_t sum = 0, used = 0;
+		bool seen = false;
+
+		*total += pools[i].total_bytes;
+		for (int k = 0; k < n; k++) {
+			if (strcmp(pools[k].name, pools[i].name))
+				continue;
+			seen = seen || k < i;
+			sum += pools[k].total_bytes;
+			used += pools[k].used_bytes;
+		}
+		if (!seen)
+			json_array_append_new(out, json_pack("{s:s, s:o, s:o}", "pool", pools[i].name, "total_bytes", num(sum),
+				"used_bytes", num(used)));
+	}
+	return out;
+}
+
+/* Resident now and at most, from /proc/self/status (in KiB there). */
+static void
+rss(uint64_t *now, uint64_t *peak)
+{
+	char line[256];
+	unsigned long kib;
+	FILE *f = fopen("/proc/self/status", "re");
+
+	*now = *peak = 0;
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "VmRSS: %lu", &kib) == 1)
+			*now = kib * KIB;
+		else if (sscanf(line, "VmHWM: %lu", &kib) == 1)
+			*peak = kib * KIB;
+	}
+	if (f)
+		fclose(f);
+}
+
+static json_t *
+memory_json(const struct daemon *d)
+{
+	uint64_t pools_total, now, peak;
+	json_t *pools = pools_json(&pools_total);
+
+	rss(&now, &peak);
+	uint64_t budget = pools_total + d->config->metadata_cache_bytes + MEMTABLES * MEMTABLE_BYTES + PROCESS_BYTES;
+	return json_pack("{s:o, s:o, s:o, s:o}", "budget_bytes", num(budget), "rss_bytes", num(now), "peak_rss_bytes", num(peak),
+		"pools", pools);
+}
+
+static json_t *
+calls_json(const struct daemon *d)
+{
+	struct proto_stats sum = { 0 };
+	json_t *procs = json_array();
+
+	for (int i = 0; i < d->cores; i++)
+		stats_sum(&sum, server_stats(i));
+	for (int i = 0; i < STATS_PROCS; i++) {
+		const struct proc_stats *p = &sum.proc[i];
+
+		if (p->calls)
+			json_array_append_new(procs, json_pack("{s:s, s:o, s:o, s:o, s:f, s:f, s:f, s:f}", "procedure", stats_proc_name(i),
+				"calls", num(p->calls), "errors", num(p->errors), "bytes", num(p->bytes),
+				"mean_us", (double)p->total_ns / (double)p->calls / 1e3, "p50_us", (double)stats_quantile(p, 0.5) / 1e3,
+				"p99_us", (double)stats_quantile(p, 0.99) / 1e3, "max_us", (double)p->max_ns / 1e3));
+	}
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "procedures", procs, "now", num(sum.calls_now), "connections",
+		num(sum.sessions), "denied", num(sum.denied), "rejected", num(sum.rejected), "replayed", num(sum.replayed),
+		"waits", num(sum.waited_call + sum.waited_buf + sum.waited_conn));
+}
+
+char *
+report_json(const struct daemon *d)
+{
+	struct file_stats f = { 0 };
+	struct timespec t;
+	char uuid[UUID_STRLEN];
+
+	for (int i = 0; i < d->cores; i++) {
+		const struct file_stats *s = file_stats(i);
+
+		f.dirty_bytes += s->dirty_bytes, f.dirty_files += s->dirty_files;
+		f.journal_used_bytes += s->journal_used_bytes, f.journal_bytes += s->journal_bytes;
+		f.uploading += s->uploading, f.uploaded_bytes += s->uploaded_bytes;
+		f.uploaded_objects += s->uploaded_objects, f.upload_errors += s->upload_errors;
+		f.cache_hits += s->cache_hits, f.cache_misses += s->cache_misses, f.cache_bytes += s->cache_bytes;
+		f.deleted_objects += s->deleted_objects, f.garbage += s->garbage;
+	}
+	clock_gettime(CLOCK_REALTIME, &t);
+	uuid_format(d->vol.vol.uuid, uuid);
+	json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "version", VERSION, "state", d->draining ? "draining" : "serving",
+		"volume", uuid, "port", (int)d->port, "cores", d->cores,
+		"uptime_s", num((uint64_t)t.tv_sec - d->started_ns / 1000000000), "shares", shares_json(d), "clients", clients_json());
+	json_object_set_new(j, "pending", json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "bytes", num(f.dirty_bytes), "files",
+		num(f.dirty_files), "uploads_now", num(f.uploading), "uploaded_bytes", num(f.uploaded_bytes), "uploaded_objects",
+		num(f.uploaded_objects), "errors", num(f.upload_errors)));
+	json_object_set_new(j, "journal", json_pack("{s:o, s:o}", "used_bytes", num(f.journal_used_bytes), "total_bytes",
+		num(f.journal_bytes)));
+	json_object_set_new(j, "cache", json_pack("{s:o, s:o, s:o}", "bytes", num(f.cache_bytes), "hits", num(f.cache_hits), "misses",
+		num(f.cache_misses)));
+	json_object_set_new(j, "garbage", json_pack("{s:o, s:o}", "waiting", num(f.garbage), "deleted_objects", num(f.deleted_objects)));
+	json_object_set_new(j, "memory", memory_json(d));
+	json_object_set_new(j, "calls", calls_json(d));
+	char *text = json_dumps(j, JSON_INDENT(2));
+
+	json_decref(j);
+	return text;
+}
