@@ -16,12 +16,12 @@ CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -MMD -MP
 CFLAGS   += $(STD) $(WARN) $(WERROR) $(OPT_$(BUILD)) $(SANFLAGS) $(shell pkg-config --cflags $(PKGS))
 LDLIBS   += $(shell pkg-config --libs $(PKGS)) -lpthread -lm
 
-DIRS = reactor crypto store meta proto
-SRC  = $(wildcard $(DIRS:%=%/*.c))
+DIRS = reactor crypto store meta proto tools
+SRC  = $(filter-out tools/main.c,$(wildcard $(DIRS:%=%/*.c)))
 OBJ  = $(SRC:%.c=$(OUT)/%.o)
-HDR  = $(wildcard $(DIRS:%=%/*.h) tools/*.h)
+HDR  = $(wildcard $(DIRS:%=%/*.h))
 LIB  = $(OUT)/libdittofs.a
-TOOL = $(patsubst %.c,$(OUT)/%.o,$(wildcard tools/*.c))
+TOOL = $(OUT)/tools/main.o
 BIN  = $(OUT)/dittofs
 
 all: $(BIN)
@@ -49,8 +49,24 @@ layers:
 list-crash-points:
 	@grep -rhoE 'crash_point\("[^"]+"\)' $(DIRS) | sed 's/.*("//; s/")//' | sort -u
 
+# ---- the two commands of the README
+DATA ?= ./data
+deps:
+	@tools/deps.sh $(DEPS_BUILD)
+deps-test: deps
+	@tools/deps.sh $(DEPS_TEST)
+run: deps
+	@$(MAKE) --no-print-directory all
+	@tools/run.sh $(BIN) $(DATA)
+check: deps-test
+	@tests/check.sh
+
+install: $(BIN)
+	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/dittofs
+tidy:
+	clang-tidy-14 --quiet $(SRC) -- $(CPPFLAGS) $(STD) $(shell pkg-config --cflags $(PKGS))
 clean:
 	rm -rf build
 
-.PHONY: all unit hdr-check layers list-crash-points clean
+.PHONY: all unit hdr-check layers list-crash-points deps deps-test run check install tidy clean
 -include $(OBJ:.o=.d) $(TOOL:.o=.d) $(UNIT:=.d)

@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `make check`: every test there is.  Each suite prints what it does and ends with
+# `N passed, N failed, N skipped`; the last line here is the sum.  SUITES="unit e2e" runs some.
+cd "$(dirname "$0")/.." || exit 1
+logs=build/check
+mkdir -p "$logs"
+jobs=$(nproc)
+passed=0 failed=0 skipped=0 table=
+
+# suite NAME COMMAND...: runs it, shows its output, adds its closing line to the sum.
+suite() {
+	local name=$1 log=$logs/$1.log start=$SECONDS line p f s
+	shift
+	case " ${SUITES:-$name} " in *" $name "*) ;; *) return ;; esac
+	echo "== $name: $*"
+	"$@" 2>&1 | tee "$log"
+	local rc=${PIPESTATUS[0]}
+	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -n 1)
+	read -r p _ f _ s _ <<<"${line:-0 passed, 0 failed, 0 skipped}"
+	[ "$rc" = 0 ] || [ "$f" != 0 ] || f=1
+	[ -n "$line" ] || { [ "$rc" = 0 ] && p=1; }
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	table+=$(printf '%-16s %7d %7d %8d %6d s' "$name" "$p" "$f" "$s" $((SECONDS - start)))$'\n'
+}
+
+build() { make --no-print-directory -j"$jobs" "$@"; }
+
+suite layers       make --no-print-directory layers
+suite headers      make --no-print-directory hdr-check
+suite build        build all
+suite build-debug  build BUILD=debug all
+suite unit         build BUILD=debug unit
+suite unit-asan    build BUILD=debug SAN=address,undefined unit
+suite stress-tsan  build BUILD=debug SAN=thread stress
+suite fuzz-replay  build BUILD=debug SAN=address,undefined fuzz-replay
+suite cli          tests/cli/run.sh --binary build/release-none/dittofs
+suite crash        tests/crash/run.sh --binary build/debug-none/dittofs --rounds 140
+suite powercut     tests/crash/run.sh --binary build/debug-none/dittofs --rounds 60 --powercut
+suite load         tests/load/run.sh --binary build/release-none/dittofs
+suite e2e          tests/e2e/run.sh --binary build/release-none/dittofs
+suite build-asan   build BUILD=debug SAN=address,undefined all
+suite e2e-asan     tests/e2e/run.sh --binary build/debug-address+undefined/dittofs --quick
+
+printf '\n%-16s %7s %7s %8s %8s\n%s\n' SUITE passed failed skipped time "$table"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
