@@ -87,6 +87,7 @@ struct slab {
 	const char *name;
 	void *mem, *free;
 	uint32_t size, count, used;
+	uint32_t fresh; /* objects from here on were never given out, their memory is untouched */
 	struct slab *next; /* list for pool_stats */
 	int core;
 };
