@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "meta/kv.h"
+#include "meta/kv_wal.h"
+#include "reactor/log.h"
+#include "tests/fake/rig.h"
+
+static char db[128], copy[128];
+
+static int
+open_at(const char *path, bool create, char why[256])
+{
+	struct kv_opts o = { .path = path, .create = create, .cache_bytes = 8 * MIB, .memtable_bytes = 8 * MIB };
+
+	return kv_open(&o, why);
+}
+
+static void
+must_open(const char *path, bool create)
+{
+	char why[256] = "";
+	int err = open_at(path, create, why);
+
+	cr_assert(err == 0, "%d %s", err, why);
+}
+
+static void
+setup(void)
+{
+	log_set_level(LOG_ERROR); /* every cut tail is worth a warning */
+	snprintf(db, sizeof(db), "%s/db", rig_dir());
+	snprintf(copy, sizeof(copy), "%s/copy", rig_dir());
+}
+
+static int
+put_now(const char *key, const void *val, size_t len)
+{
+	struct kv_batch *b = kv_batch_new();
+	int res;
+
+	kv_batch_put(b, key, strlen(key), val, len);
+	res = kv_write_now(b);
+	kv_batch_free(b);
+	return res;
+}
+
+static int
+put_n(int i)
+{
+	char key[16];
+
+	snprintf(key, sizeof(key), "key%06d", i);
+	return put_now(key, &i, sizeof(i));
+}
+
+static bool
+has_n(int i)
+{
+	char key[16];
+	int got = 0;
+	int res;
+
+	snprintf(key, sizeof(key), "key%06d", i);
+	res = kv_get_now(key, strlen(key), &got, sizeof(got));
+	if (res == -ENOENT)
+		return false;
+	cr_assert(res == sizeof(got) && got == i);
+	return true;
+}
+
+/* The newest log of a database. */
+static void
+wal_path(const char *dir, char out[512])
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	unsigned long best = 0;
+
+	while ((e = readdir(d)))
+		if (strstr(e->d_name, ".log") && strtoul(e->d_name, NULL, 10) >= best) {
+			best = strtoul(e->d_name, NULL, 10);
+			snprintf(out, 512, "%s/%s", dir, e->d_name);
+		}
+	closedir(d);
+	cr_assert(best > 0);
+}
+
+static off_t
+file_size(const char *path)
+{
+	struct stat st;
+
+	cr_assert(stat(path, &st) == 0);
+	return st.st_size;
+}
+
+Test(kv, open_tells_what_is_wrong, .init = setup, .fini = rig_dir_remove)
+{
+	char why[256] = "";
+
+	cr_assert(eq(int, open_at(db, false, why), -ENOENT));
+	cr_assert(why[0] != 0);
+	must_open(db, true);
+	kv_close();
+	cr_assert(eq(int, open_at(db, true, why), -EEXIST));
+	must_open(db, false);
+	kv_close();
+}
+
+Test(kv, locked_by_another_process, .init = setup, .fini = rig_dir_remove)
+{
+	char why[256] = "", lock[200];
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int to[2], back[2], fd;
+	char c;
+	pid_t pid;
+
+	must_open(db, true);
+	kv_close();
+	cr_assert(pipe(to) == 0 && pipe(back) == 0);
+	pid = fork();
+	if (pid == 0) {
+		snprintf(lock, sizeof(lock), "%s/LOCK", db);
+		fd = open(lock, O_RDWR);
+		c = fd >= 0 && fcntl(fd, F_SETLK, &l) == 0 ? 'y' : 'n';
+		_exit(write(to[1], &c, 1) != 1 || read(back[0], &c, 1) != 1);
+	}
+	cr_assert(read(to[0], &c, 1) == 1 && c == 'y');
+	cr_assert(eq(int, open_at(db, false, why), -EBUSY));
+	cr_assert(strstr(why, "in use by another process") != NULL);
+	cr_assert(write(back[1], "x", 1) == 1);
+	waitpid(pid, NULL, 0);
+	must_open(db, false);
+	kv_close();
+}
+
+Test(kv, batches_and_merges_survive, .init = setup, .fini = rig_dir_remove)
+{
+	struct kv_batch *b;
+	uint8_t v[32], out[64];
+
+	must_open(db, true);
+	b = kv_batch_new();
+	kv_batch_put(b, "x", 1, "1", 1);
+	kv_batch_put(b, "y", 1, "2", 1);
+	cr_assert(eq(int, kv_write_now(b), 0));
+	kv_batch_clear(b);
+	kv_batch_del(b, "x", 1);
+	kv_batch_merge(b, "Cfile", 5, "abc", 3);
+	put_le64(v, 10);
+	put_le64(v + 8, 1);
+	kv_batch_merge(b, "Ushare", 6, v, 16);
+	cr_assert(eq(int, kv_write_now(b), 0));
+	kv_batch_clear(b);
+	for (int round = 0; round < 3; round++) {
+		kv_batch_merge(b, "Cfile", 5, "de", 2);
+		put_le64(v, (uint64_t)-4);
+		put_le64(v + 8, 2);
+		kv_batch_merge(b, "Ushare", 6, v, 16);
+		put_le64(v, 7);
+		kv_batch_merge(b, "Pwide", 5, v, round == 1 ? 24 : 8);
+		cr_assert(eq(int, kv_write_now(b), 0));
+		kv_batch_clear(b);
+		/* Now from the memtable, then from a table file, then merged over one. */
+		kv_close();
+		must_open(db, false);
+	}
+	kv_batch_free(b);
+	cr_assert(eq(int, kv_get_now("x", 1, out, sizeof(out)), -ENOENT));
+	cr_assert(eq(int, kv_get_now("y", 1, out, sizeof(out)), 1));
+	cr_assert(eq(int, kv_get_now("Cfile", 5, out, sizeof(out)), 9));
+	cr_assert(eq(int, memcmp(out, "abcdedede", 9), 0));
+	cr_assert(eq(int, kv_get_now("Cfile", 5, out, 4), 9)); /* cut, true length */
+	cr_assert(eq(int, kv_get_now("Ushare", 6, out, sizeof(out)), 16));
+	cr_assert(eq(i64, (int64_t)get_le64(out), -2));
+	cr_assert(eq(u64, get_le64(out + 8), 7));
+	cr_assert(eq(int, kv_get_now("Pwide", 5, out, sizeof(out)), 24));
+	cr_assert(eq(u64, get_le64(out), 21));
+	kv_close();
+}
+
+struct seen { int n, stop_at; char first, last; };
+
+static int
+see(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
+{
+	struct seen *s = arg;
+	char last = ((const char *)key)[klen - 1];
+
+	(void)val;
+	(void)vlen;
+	if (s->n++ == 0)
+		s->first = last;
+	s->last = last;
+	return s->n == s->stop_at ? 77 : 0;
+}
+
+static void
+see_nothing(void *arg)
+{
+	((struct seen *)arg)->n = 0;
+}
+
+static struct kv_scan
+scan_of(const char *from, const char *to, struct seen *s)
+{
+	struct kv_scan k = { .from_len = (uint16_t)strlen(from), .to_len = (uint16_t)strlen(to), .fn = see, .arg = s };
+
+	memcpy(k.from, from, k.from_len);
+	memcpy(k.to, to, k.to_len);
+	return k;
+}
+
+static enum op_state
+start_scan(void *arg, struct op *op)
+{
+	return kv_scan(arg, see_nothing, op);
+}
+
+struct get { struct kv_get g; const char *key; char out[64]; };
+
+static enum op_state
+start_get(void *arg, struct op *op)
+{
+	struct get *g = arg;
+
+	return kv_get(&g->g, g->key, strlen(g->key), g->out, sizeof(g->out), op);
+}
+
+struct get_any { struct kv_get_any g; const char *key; };
+
+static enum op_state
+start_get_any(void *arg, struct op *op)
+{
+	struct get_any *g = arg;
+
+	return kv_get_any(&g->g, g->key, strlen(g->key), op);
+}
+
+/* From memory inline, and after a restart, from a cold table file, through a worker. */
+Test(kv, reads_warm_and_cold, .init = setup, .fini = rig_dir_remove)
+{
+	char big[100000];
+
+	memset(big, 'b', sizeof(big));
+	for (int cold = 0; cold < 2; cold++) {
+		struct seen s = { 0 }, t = { .stop_at = 2 };
+		struct kv_scan k = scan_of("ka", "kz", &s), l = scan_of("k", "l", &t);
+		struct get g = { .key = "kb" };
+		struct get_any a = { .key = "kBig" };
+		struct kv_stats st;
+
+		must_open(db, !cold);
+		if (!cold) {
+			char key[3] = "k?";
+
+			for (key[1] = 'a'; key[1] <= 'z'; key[1]++)
+				cr_assert(eq(int, put_now(key, key + 1, 1), 0));
+			cr_assert(eq(int, put_now("kBig", big, sizeof(big)), 0));
+		}
+		rig_start(1, NULL, NULL);
+		cr_assert(eq(int, rig_call(0, start_scan, &k), 0));
+		cr_assert(s.n == 25 && s.first == 'a' && s.last == 'y');
+		cr_assert(eq(int, rig_call(0, start_scan, &l), 77));
+		cr_assert(eq(int, t.n, 2));
+		cr_assert(eq(int, rig_call(0, start_get, &g), 1));
+		cr_assert(g.out[0] == 'b');
+		g.key = "nothing";
+		cr_assert(eq(int, rig_call(0, start_get, &g), -ENOENT));
+		cr_assert(eq(int, rig_call(0, start_get_any, &a), sizeof(big)));
+		cr_assert(a.g.len == sizeof(big) && memcmp(a.g.out, big, sizeof(big)) == 0);
+		free(a.g.out);
+		a.key = "kNone";
+		cr_assert(eq(int, rig_call(0, start_get_any, &a), -ENOENT));
+		rig_stop();
+		kv_stats(&st);
+		cr_assert(cold ? st.get_misses > 0 : st.get_misses == 0);
+		kv_close();
+	}
+}
+
+/* ---- group commit ---- */
+
+#define WRITERS 12
+#define WRITES  100
+
+struct put {
+	struct kv_write w;
+	struct kv_batch *b;
+	int stage;
+	struct op step, *wait;
+};
+
+static void
+put_run(struct op *step)
+{
+	struct put *p = container_of(step, struct put, step);
+	enum op_state s = OP_DONE;
+
+	if (p->stage == 0 && step->res == 0) {
+		p->stage = 1;
+		s = kv_sync(&p->w, step);
+	}
+	if (s == OP_PENDING)
+		return;
+	p->wait->res = step->res;
+	p->wait->resume(p->wait);
+}
+
+static enum op_state
+start_put(void *arg, struct op *op)
+{
+	struct put *p = arg;
+
+	p->wait = op;
+	p->step.resume = put_run;
+	p->stage = 0;
+	if (kv_write(&p->w, p->b, &p->step) == OP_DONE)
+		put_run(&p->step);
+	return OP_PENDING;
+}
+
+static void
+writer(int i)
+{
+	struct put p = { .b = kv_batch_new() };
+
+	for (int n = 0; n < WRITES; n++) {
+		char key[16];
+		int v = i * WRITES + n;
+
+		snprintf(key, sizeof(key), "key%06d", v);
+		kv_batch_clear(p.b);
+		kv_batch_put(p.b, key, strlen(key), &v, sizeof(v));
+		cr_assert(eq(int, rig_call(i % 3, start_put, &p), 0));
+	}
+	kv_batch_free(p.b);
+}
+
+Test(kv, groups_share_a_sync, .init = setup, .fini = rig_dir_remove)
+{
+	struct kv_stats st;
+
+	must_open(db, true);
+	rig_start(3, NULL, NULL);
+	rig_threads(WRITERS, writer);
+	rig_copy(db, copy);
+	rig_stop();
+	kv_stats(&st);
+	cr_assert(eq(u64, st.writes, WRITERS * WRITES));
+	cr_assert(lt(u64, st.syncs, WRITERS * WRITES * 3 / 4));
+	kv_close();
+	/* The copy is what a kill would have left: all that was acknowledged is in it. */
+	must_open(copy, false);
+	for (int i = 0; i < WRITERS * WRITES; i++)
+		cr_assert(has_n(i), "%d", i);
+	kv_close();
+}
+
+/* Points the open log at a device without room; what a broken disk looks like to RocksDB. */
+static void
+break_wal(void)
+{
+	char wal[512], link[64], target[512];
+	int full = open("/dev/full", O_WRONLY);
+
+	wal_path(db, wal);
+	for (int fd = 3; fd < 256; fd++) {
+		ssize_t n;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, target, sizeof(target) - 1);
+		if (n <= 0)
+			continue;
+		target[n] = 0;
+		if (strcmp(target, wal) == 0)
+			cr_assert(dup2(full, fd) == fd);
+	}
+	close(full);
+}
+
+Test(kv, fails_stop_when_the_log_breaks, .init = setup, .fini = rig_dir_remove)
+{
+	struct put p;
+	struct kv_stats st;
+	uint64_t syncs;
+
+	must_open(db, true);
+	rig_start(2, NULL, NULL);
+	p = (struct put){ .b = kv_batch_new() };
+	kv_batch_put(p.b, "good", 4, "1", 1);
+	cr_assert(eq(int, rig_call(1, start_put, &p), 0));
+	kv_stats(&st);
+	syncs = st.syncs;
+	break_wal();
+	for (int i = 0; i < 3; i++) {
+		kv_batch_clear(p.b);
+		kv_batch_put(p.b, "bad", 3, "1", 1);
+		cr_assert(eq(int, rig_call(i % 2, start_put, &p), -EIO));
+	}
+	cr_assert(eq(int, kv_write_now(p.b), -EIO));
+	kv_stats(&st);
+	cr_assert(eq(u64, st.syncs, syncs));
+	/* Reading goes on. */
+	cr_assert(eq(int, kv_get_now("good", 4, &syncs, 8), 1));
+	kv_batch_free(p.b);
+	rig_stop();
+	kv_close();
+}
+
+/* ---- torn tails and damage ---- */
+
+static void
+cut_to(const char *path, off_t size, size_t junk)
+{
+	int fd = open(path, O_WRONLY);
+
+	cr_assert(ftruncate(fd, size) == 0);
+	for (size_t i = 0; i < junk; i++) {
+		uint8_t c = (uint8_t)(mix64(i + (uint64_t)size) >> 7);
+
+		cr_assert(pwrite(fd, &c, 1, size + (off_t)i) == 1);
+	}
+	close(fd);
+}
+
+/* A power cut leaves anything behind the last sync. */
+Test(kv, torn_tail_is_cut, .init = setup, .fini = rig_dir_remove, .timeout = 120)
+{
+	char wal[512], orig[128];
+	off_t synced, end;
+
+	snprintf(orig, sizeof(orig), "%s/orig", rig_dir());
+	must_open(db, true);
+	for (int i = 0; i < 20; i++)
+		cr_assert(eq(int, put_n(i), 0));
+	wal_path(db, wal);
+	synced = file_size(wal);
+	for (int i = 20; i < 22; i++)
+		cr_assert(eq(int, put_n(i), 0));
+	rig_copy(db, orig);
+	end = file_size(wal);
+	kv_close();
+
+	for (off_t at = synced; at <= end; at += 3)
+		for (size_t junk = 0; junk <= 60000; junk = junk ? junk * 40 : 40) {
+			rig_copy(orig, copy);
+			wal_path(copy, wal);
+			cut_to(wal, at, junk);
+			must_open(copy, false);
+			for (int i = 0; i < 20; i++)
+				cr_assert(has_n(i), "%d lost, cut at %ld of %ld", i, at - synced, end - synced);
+			/* In order: the later is not there without the earlier. */
+			cr_assert(has_n(20) || !has_n(21));
+			cr_assert(eq(int, has_n(21), at == end));
+			cr_assert(eq(int, put_n(30), 0));
+			kv_close();
+			must_open(copy, false);
+			cr_assert(has_n(19) && has_n(30));
+			kv_close();
+		}
+}
+
+static void
+flip(const char *path, off_t at)
+{
+	int fd = open(path, O_RDWR);
+	uint8_t c;
+
+	cr_assert(pread(fd, &c, 1, at) == 1);
+	c ^= 0x10;
+	cr_assert(pwrite(fd, &c, 1, at) == 1);
+	close(fd);
+}
+
+/* RocksDB alone would open, and silently lose everything behind the damage. */
+Test(kv, damage_in_the_middle_is_told, .init = setup, .fini = rig_dir_remove)
+{
+	char wal[512], orig[128], why[256];
+	off_t middle;
+
+	snprintf(orig, sizeof(orig), "%s/orig", rig_dir());
+	must_open(db, true);
+	for (int i = 0; i < 10; i++)
+		cr_assert(eq(int, put_n(i), 0));
+	wal_path(db, wal);
+	middle = file_size(wal);
+	for (int i = 10; i < 2000; i++) /* over several blocks of the log */
+		cr_assert(eq(int, put_n(i), 0));
+	rig_copy(db, orig);
+	kv_close();
+	cr_assert(gt(i64, file_size(wal), 3 * 32768));
+
+	for (off_t at = 0; at < 60; at++) {
+		rig_copy(orig, copy);
+		wal_path(copy, wal);
+		flip(wal, middle + at);
+		/* Again and again: trying does not make it worse. */
+		for (int i = 0; i < 2; i++) {
+			cr_assert(eq(int, open_at(copy, false, why), -E_DAMAGED));
+			cr_assert(strstr(why, "damaged") != NULL, "%s", why);
+		}
+		flip(wal, middle + at);
+		must_open(copy, false);
+		cr_assert(has_n(1999));
+		kv_close();
+	}
+}
+
+/* A log that was left over, whose changes are long in table files, may be in any state. */
+Test(kv, damage_that_does_not_matter, .init = setup, .fini = rig_dir_remove)
+{
+	char wal[512], old[512], cmd[1200];
+	struct kv_wal_report r;
+
+	must_open(db, true);
+	for (int i = 0; i < 50; i++)
+		cr_assert(eq(int, put_n(i), 0));
+	wal_path(db, wal);
+	snprintf(old, sizeof(old), "%s/old", rig_dir());
+	snprintf(cmd, sizeof(cmd), "cp '%s' '%s'", wal, old);
+	cr_assert(eq(int, system(cmd), 0));
+	flip(old, 400);
+	kv_close();
+	must_open(db, false); /* recovery writes a table file and starts another log */
+	for (int i = 50; i < 60; i++)
+		cr_assert(eq(int, put_n(i), 0));
+	rig_copy(db, copy);
+	kv_close();
+	snprintf(cmd, sizeof(cmd), "cp '%s' '%s/%s'", old, copy, strrchr(wal, '/') + 1);
+	cr_assert(eq(int, system(cmd), 0));
+	cr_assert(eq(int, kv_wal_check(copy, &r), 0));
+	cr_assert(r.damaged);
+	must_open(copy, false);
+	for (int i = 0; i < 60; i++)
+		cr_assert(has_n(i));
+	kv_close();
+}
