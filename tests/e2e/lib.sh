@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+# What a scenario (and tests/posix) may call: one dittofs server in the rig's
+# network namespace and Linux guests that mount it. Sourced by bash with -eu;
+# the caller has set and exported:
+#   E2E      this folder            BINARY   the dittofs to test
+#   NETNS    the rig's namespace    WORK     folder on a disk (the server uses O_DIRECT)
+#   MODE     quick or full          CORES    of the server
+# and may set SLOW, a factor on every time limit (sanitizer builds).
+
+LC=$E2E/linux-client
+PORT=${PORT:-12049}
+MOUNTPORT=${MOUNTPORT:-$PORT} # dittofs serves both; a server to compare with may not
+SLOW=${SLOW:-1}
+NFS_OPTS=vers=3,proto=tcp,port=$PORT,mountport=$MOUNTPORT,mountproto=tcp,nolock
+
+VOL=$WORK/vol            # the embedded volume
+LOG=$WORK/server.log     # of every start, one after another
+RESULT=$WORK/result      # shared with all guests, there $RESULT too
+SERVER=                  # pid while it runs
+GUESTS=()                # pids of guest_start, oldest first
+
+fail() { echo "FAIL: $*" >&2; exit 1; }
+note() { echo "$(date +%T) $*"; }
+
+# Waits up to $1 seconds for the command in $2... to succeed.
+within() {
+	local end=$((SECONDS + $1 * SLOW))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.05
+	done
+}
+
+# ------------------------------------------------------------- the server
+server_serving() { [ "$(grep -c 'serving .*on ' "$LOG")" -gt "$1" ]; }
+server_gone() { ! kill -0 "$SERVER" 2>/dev/null; }
+server_decided() { server_serving "$1" || server_gone; }
+
+server_format() { "$BINARY" format "$VOL" >>"$LOG" 2>&1 || fail "dittofs format: $?, see $LOG"; }
+
+server_start() {
+	local before
+	: >>"$LOG"
+	before=$(grep -c 'serving .*on ' "$LOG" || true)
+	"$LC" server "$BINARY" serve "$VOL" --listen "10.77.0.1:$PORT" --cores "$CORES" >>"$LOG" 2>&1 &
+	SERVER=$!
+	echo "$SERVER" >"$WORK/server.pid"
+	within 30 server_decided "$before" || fail "the server is not serving after 30 s"
+	server_serving "$before" || fail "the server ended as it started"
+}
+
+# server_stop TERM|KILL: a graceful end must be quick and clean
+server_stop() {
+	local rc=0 pid=$SERVER
+	server_gone && fail "the server is gone: it crashed"
+	kill -"$1" "$pid"
+	{ # bash's own word of a killed child
+		within 30 server_gone || kill -ABRT "$pid" # with a core and a stack, if it may
+		wait "$pid" || rc=$?
+	} 2>/dev/null
+	SERVER=
+	rm -f "$WORK/server.pid"
+	[ $rc != 134 ] || fail "the server was there 30 s after SIG$1"
+	[ "$1" = KILL ] || [ $rc = 0 ] || fail "the server ended with $rc after SIG$1"
+}
+
+# server_restart TERM|KILL [SECONDS down]
+server_restart() {
+	note "restart, SIG$1"
+	server_stop "$1"
+	sleep "${2:-0}"
+	server_start
+}
+
+# A sanitizer or an assert may have spoken although the exit status was 0.
+server_log_clean() {
+	! grep -nE 'Sanitizer|runtime error:|[Aa]ssert(ion)?( .*)? failed|^PANIC' "$LOG" || fail "the server's log"
+}
+
+# ------------------------------------------------------------- the guests
+# guest [-e EXPORT|-] [-o MORE_OPTIONS] [-t SECONDS] [-n NAME] SCRIPT [ARGS]
+# boots a client, mounts, runs guest/SCRIPT on the mount, returns its status.
+# EXPORT - mounts nothing. NAME is $ME in the guest. guest_start does not wait.
+guest() {
+	guest_command "$@"
+	"${COMMAND[@]}"
+}
+
+guest_start() {
+	guest_command "$@"
+	"${COMMAND[@]}" &
+	GUESTS+=($!)
+}
+
+guest_command() {
+	local export=/export more= limit=150 name=a o OPTIND
+	while getopts e:o:t:n: o; do
+		case $o in
+		e) export=$OPTARG ;; o) more=,$OPTARG ;; t) limit=$OPTARG ;; n) name=$OPTARG ;;
+		*) fail "guest: option" ;;
+		esac
+	done
+	shift $((OPTIND - 1))
+	local script=$1
+	shift
+	case $script in /*) ;; *) script=$E2E/guest/$script ;; esac
+	mkdir -p "$RESULT"
+	COMMAND=("$LC" exec -t $((limit * SLOW)) -r "$RESULT")
+	[ "$export" = - ] || COMMAND+=(-e "$export" -o "$NFS_OPTS$more")
+	COMMAND+=(-x E2E="$E2E" -x MODE="$MODE" -x INPUT="${INPUT:-}" -x ME="$name" -x NFS_OPTS="$NFS_OPTS"
+		-x SEED="${SEED:-1}" -x PYTHONDONTWRITEBYTECODE=1 "$script" "$@")
+}
+
+# Waits for all of guest_start; fails where one did.
+guest_wait() {
+	local p bad=0
+	for p in "${GUESTS[@]}"; do wait "$p" || bad=$?; done
+	GUESTS=()
+	[ $bad = 0 ] || fail "a guest ended with $bad"
+}
+
+guests_run() {
+	local p
+	for p in "${GUESTS[@]}"; do kill -0 "$p" 2>/dev/null && return 0; done
+	return 1
+}
+
+# While the started guests go through their workloads (guest/workloads.sh says
+# in $RESULT/phase.NAME which one has begun) the server goes down and comes back:
+# restart_under TERM|KILL SECONDS, first $2 seconds into each workload, then every
+# RESTART_EVERY. Fails where a workload ended without having met a restart.
+restart_under() {
+	local sig=$1 into=$2 now last= next=0 before missed
+	: >"$WORK/met"
+	while guests_run; do
+		now=$(cat "$RESULT"/phase.* 2>/dev/null || true)
+		if [ "$now" != "$last" ]; then
+			last=$now
+			[ $next -gt $SECONDS ] && [ $next -lt $((SECONDS + into)) ] || next=$((SECONDS + into))
+		elif [ -n "$now" ] && [ $SECONDS -ge $next ]; then
+			before=$(tail -qn1 "$RESULT"/phase.*)
+			server_restart "$sig" 0.3
+			# those that ran before it and still run after it
+			tail -qn1 "$RESULT"/phase.* | grep -xF "$before" | grep -v '^end$' >>"$WORK/met" || true
+			next=$((SECONDS + RESTART_EVERY))
+		fi
+		sleep 0.1
+	done
+	guest_wait
+	missed=$(cat "$RESULT"/phase.* | grep -v '^end$' | sort -u | grep -vxFf "$WORK/met" || true)
+	[ -z "$missed" ] || fail "no restart fell into: $missed"
+	note "$(grep -c 'serving .*on ' "$LOG") starts of the server"
+}
+RESTART_EVERY=8
+
+# Ends what a scenario started, whatever became of it.
+cleanup() {
+	local p
+	for p in "${GUESTS[@]}"; do kill -TERM "$p" 2>/dev/null || true; done
+	[ -z "$SERVER" ] || kill -KILL "$SERVER" 2>/dev/null || true
+	wait 2>/dev/null
+}

@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The real daemon with the real Linux client: every scenario in scenarios/.
+# README.md beside this file says what is in each and how to add one.
+set -euo pipefail
+
+export E2E MODE=full CORES=2 BINARY
+E2E=$(dirname "$(realpath "$0")")
+TOP=$(realpath "$E2E/../..")
+BINARY=$TOP/build/release-none/dittofs
+only=() list= keep=
+
+usage() {
+	cat <<'U'
+usage: tests/e2e/run.sh [--binary PATH] [--mode quick|full] [--only NAME]... [--cores N] [--keep] [--list]
+  --binary PATH  the dittofs to test                 (build/release-none/dittofs)
+  --mode MODE    quick: a subset, about a minute     (full)
+  --only NAME    only scenarios with NAME in their name
+  --cores N      of the server                       (2)
+  --keep         keep the work folder of every scenario
+environment: TMPDIR (must be on a disk, default build/), SLOW=N (factor on time limits), SEED=N
+U
+}
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--binary) BINARY=$(realpath -e -- "$2"); shift ;;
+	--mode) MODE=$2; shift ;;
+	--only) only+=("$2"); shift ;;
+	--cores) CORES=$2; shift ;;
+	--keep) keep=1 ;;
+	--list) list=1 ;;
+	-h | --help) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+	shift
+done
+case $MODE in quick | full) ;; *) usage >&2; exit 2 ;; esac
+
+wanted() { # is scenario $1, in file $2, asked for?
+	local o
+	if [ ${#only[@]} -gt 0 ]; then
+		for o in "${only[@]}"; do case $1 in *"$o"*) return 0 ;; esac; done
+		return 1
+	fi
+	[ "$MODE" = full ] || grep -q '^# modes: .*quick' "$2"
+}
+
+if [ -n "$list" ]; then
+	for f in "$E2E"/scenarios/*.sh; do
+		n=${f##*/}
+		printf '%-16s %-11s %s\n' "${n%.sh}" "$(sed -n 's/^# modes: //p' "$f")" "$(sed -n 's/^# about: //p' "$f")"
+	done
+	exit 0
+fi
+
+die() { echo "e2e: $*" >&2; exit 1; }
+[ -x "$BINARY" ] || die "no $BINARY; run make, or name one with --binary"
+for t in fio git rsync sqlite3 gcc make python3; do
+	[ -x "/usr/bin/$t" ] || die "/usr/bin/$t is missing; make deps installs what the tests need"
+done
+
+# The rig: a missing one is a failure, never a silent pass.
+"$E2E/rig-setup.sh" >&2 || die "the Linux client cannot run here"
+LC=$E2E/linux-client
+
+base=${TMPDIR:-$TOP/build}
+mkdir -p "$base"
+RUN=$(mktemp -d "$base/e2e.XXXXXX")
+KEPT=$TOP/build/e2e-failed
+current=
+eval "$("$LC" setup)"
+[ -n "${NETNS:-}" ] || die "no network namespace"
+export NETNS
+
+finish() {
+	trap - EXIT INT TERM HUP
+	[ -z "$current" ] || { kill -TERM "$current" 2>/dev/null && wait "$current" || true; } 2>/dev/null
+	"$LC" teardown # ends whatever is left in our namespace
+	[ -n "$keep" ] && echo "kept $RUN" || rm -rf --one-file-system "$RUN"
+}
+trap finish EXIT
+trap 'exit 130' INT HUP
+trap 'exit 143' TERM
+
+export INPUT=$RUN/input
+"$E2E/guest/tree.py" input "$INPUT" "$MODE"
+
+passed=0 failed=0 skipped=0
+for f in "$E2E"/scenarios/*.sh; do
+	name=${f##*/} name=${name%.sh}
+	wanted "$name" "$f" || continue
+	export WORK=$RUN/$name
+	mkdir -p "$WORK"
+	t=$EPOCHREALTIME rc=0
+	"$BASH" "$E2E/scenario.sh" "$f" >"$WORK/output" 2>&1 &
+	current=$!
+	wait "$current" || rc=$?
+	current=
+	took=$(((${EPOCHREALTIME/./} - ${t/./}) / 100000))
+	case $rc in
+	0) verdict=ok passed=$((passed + 1)) ;;
+	77) verdict=skip skipped=$((skipped + 1)) ;;
+	*) verdict=FAIL failed=$((failed + 1)) ;;
+	esac
+	printf '%-4s %-18s %4d.%d s' "$verdict" "$name" $((took / 10)) $((took % 10))
+	[ $rc != 77 ] || printf '  (%s)' "$(tail -n1 "$WORK/output")"
+	echo
+	if [ $verdict = FAIL ]; then
+		rm -rf "${KEPT:?}/$name"
+		mkdir -p "$KEPT/$name"
+		cp "$WORK/output" "$WORK/server.log" "$KEPT/$name/" 2>/dev/null || true
+		echo "  exit status $rc; kept: $KEPT/$name/{output,server.log}; the ends of both:"
+		tail -n 25 "$WORK/output" | cut -c-300 | sed 's/^/  | /'
+		echo "  |-- server"
+		tail -n 25 "$WORK/server.log" | cut -c-300 | sed 's/^/  | /'
+	fi
+	[ -n "$keep" ] || rm -rf --one-file-system "$WORK"
+done
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && [ "$passed" != 0 ]
