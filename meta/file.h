@@ -103,9 +103,12 @@ struct file_trunc {
 };
 enum op_state file_trunc_prepare(struct file_trunc *t, struct op *op);
 void file_truncated(struct file_trunc *t);
-/* The inode is gone: drops dirty extents (retiring their journal records), chunk maps and cached frames. */
+/*
+ * The inode is gone, or clean and about to be evicted: drops dirty extents (retiring their journal records)
+ * and chunk maps; i->file is NULL then.
+ */
 void file_forget(struct inode *i);
-/* No data is held for it: it may be evicted. */
+/* No data is held for it and nobody is at work on it: it may be evicted, after file_forget. */
 bool file_is_clean(const struct inode *i);
 
 /* ---- for tools ---- */

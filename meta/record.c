@@ -310,6 +310,7 @@ attr_decode(struct attr *a, const uint8_t *v, size_t len, size_t *used_bytes)
 	a->parent = r64(&r);
 	a->jseq = r64(&r);
 	a->verf = r64(&r);
+	a->dirty = 0;
 	if (r.bad || a->type == FT_NONE || a->type > FT_FIFO || a->mode > 07777)
 		return -E_DAMAGED;
 	/* Only a symlink's record goes on: with its target. */

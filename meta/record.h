@@ -41,11 +41,12 @@ struct attr {
 	uint32_t uid, gid, nlink;
 	uint32_t rdev_major, rdev_minor;
 	uint32_t share;
-	uint64_t size, used;        /* bytes */
+	uint64_t size, used;        /* bytes; used: in the object store, as 'U' sums it */
 	uint64_t atime_ns, mtime_ns, ctime_ns; /* since 1970 */
 	uint64_t parent;            /* of a directory; a file's: the directory it was made in (a hint) */
 	uint64_t jseq;              /* journal records up to this one are counted in size and times */
 	uint64_t verf;              /* exclusive create's verifier, 0: none */
+	uint64_t dirty;             /* in memory only: bytes not in `used` yet; clients are shown the sum */
 };
 
 struct volume {
