@@ -131,8 +131,8 @@ int  buf_registered(const void *p, size_t len);
 /* net.c */
 int  net_core_init(uint32_t max_conns, uint32_t recv_bufs, uint32_t recv_buf_bytes,
                    char why[256]);
-/* Once a lap: sends what was queued, re-arms receives, closes. */
-void net_flush(void);
+/* Once a lap: sends what was queued, receives again, closes.  Returns how many had something. */
+int  net_flush(void);
 /* For the end: closes all; idle when none is left. */
 void net_shutdown(void);
 bool net_idle(void);

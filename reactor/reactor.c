@@ -217,12 +217,11 @@ lap(void)
 	n = cqes + shard_poll() + timer_run(me.now_ns);
 	ops = run_ops();
 	run_hooks();
-	net_flush();
+	n += ops + net_flush();
 	buf_flush();
 	shard_flush();
 	lap_ran((uintptr_t)lap);
 
-	n += ops;
 	stat_add(&s->laps, 1);
 	stat_add(&s->cqes, (uint64_t)cqes);
 	stat_add(&s->ops, (uint64_t)ops);
