@@ -113,6 +113,8 @@ struct loader {
 	char *why;
 	size_t cap, len;
 	int err;
+	char what[256], key[256]; /* libcyaml's first finding */
+	unsigned line;
 };
 
 static void __attribute__((format(printf, 2, 3)))
@@ -129,18 +131,57 @@ say(struct loader *l, const char *fmt, ...)
 		l->len = MIN(l->len + (size_t)n, l->cap - 1);
 }
 
-/* libcyaml's own findings: schema errors with a backtrace of keys and lines. */
+/*
+ * libcyaml tells what is wrong in one message and where in those that follow,
+ * innermost first: "  in mapping field 'squash' (line: 4, column: 13)".  Kept
+ * as line, dotted key and what.
+ */
 static void __attribute__((format(printf, 3, 0)))
 on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list ap)
 {
 	struct loader *l = ctx;
-	char line[512];
+	char text[512], name[64], key[sizeof(l->key)];
+	const char *at;
+	unsigned line;
 
 	if (level < CYAML_LOG_ERROR)
 		return;
-	vsnprintf(line, sizeof(line), fmt, ap);
-	line[strcspn(line, "\n")] = '\0';
-	say(l, "%s%s: %s", l->len ? "\n" : "", l->path, strncmp(line, "Load: ", 6) ? line : line + 6);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	text[strcspn(text, "\n")] = '\0';
+	if (!l->what[0])
+		snprintf(l->what, sizeof(l->what), "%.*s", (int)sizeof(l->what) - 1, strncmp(text, "Load: ", 6) ? text : text + 6);
+	if (!l->line && (at = strstr(text, "(line: ")) && sscanf(at, "(line: %u", &line) == 1)
+		l->line = line;
+	if ((at = strstr(text, "in mapping field '")) && sscanf(at, "in mapping field '%63[^']", name) == 1) {
+		snprintf(key, sizeof(key), "%s%s%.180s", name, l->key[0] ? "." : "", l->key);
+		memcpy(l->key, key, sizeof(key));
+	} else if ((at = strstr(text, "in sequence entry '")) && sscanf(at, "in sequence entry '%u", &line) == 1) {
+		snprintf(key, sizeof(key), "%u%s%.180s", line ? line - 1 : 0, l->key[0] ? "." : "", l->key);
+		memcpy(l->key, key, sizeof(key));
+	}
+}
+
+/* The line of a key that the schema does not know; libcyaml names only the one before it. */
+static unsigned
+line_of_key(const struct loader *l, const char *name)
+{
+	for (yaml_node_t *n = l->doc.nodes.start; l->has_doc && n < l->doc.nodes.top; n++)
+		if (n->type == YAML_SCALAR_NODE && !strcmp((const char *)n->data.scalar.value, name))
+			return (unsigned)n->start_mark.line + 1;
+	return l->line;
+}
+
+/* What libcyaml found, as a sentence of ours. */
+static void
+say_schema(struct loader *l, cyaml_err_t err)
+{
+	static const char unexpected[] = "Unexpected key: ";
+
+	if (!strncmp(l->what, unexpected, sizeof(unexpected) - 1))
+		say(l, "%s:%u: %s: there is no such key here; `dittofs config show` prints all there are", l->path,
+			line_of_key(l, l->what + sizeof(unexpected) - 1), l->what + sizeof(unexpected) - 1);
+	else
+		say(l, "%s:%u: %s%s%s", l->path, l->line, l->key, l->key[0] ? ": " : "", l->what[0] ? l->what : cyaml_strerror(err));
 }
 
 /* The value node of a dotted key ("shares.1.squash"), or the nearest that exists. */
@@ -394,12 +435,16 @@ config_load(struct config *c, const char *path, char *why, size_t why_len)
 		return -errno;
 	}
 	cyaml_err_t err = cyaml_load_file(path, &cfg, &schema, (cyaml_data_t **)&raw, NULL);
-	if (err != CYAML_OK) {
-		say(&l, "%s%s: %s", l.len ? "\n" : "", path, cyaml_strerror(err));
-		return -EINVAL;
-	}
 	load_doc(&l);
-	take_all(&l, raw);
+	if (err != CYAML_OK || !raw) {
+		l.err = -EINVAL;
+		if (err == CYAML_OK)
+			say(&l, "%s:1: the file is empty", path);
+		else
+			say_schema(&l, err);
+	} else {
+		take_all(&l, raw);
+	}
 	cyaml_free(&cfg, &schema, raw, 0);
 	if (l.has_doc)
 		yaml_document_delete(&l.doc);
