@@ -1,0 +1,149 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The command line: what a person sees when things go well, and a clear error,
+# with nothing lost, for each way in which they do not.
+#   run.sh --binary PATH
+cd "$(dirname "$0")/../.." || exit 1
+binary=
+[ "$1" = --binary ] && binary=$(realpath "$2")
+[ -x "$binary" ] || { echo "usage: run.sh --binary PATH" >&2; exit 2; }
+tmp=$(mktemp -d "${TMPDIR:-/var/tmp}/dittofs-cli.XXXXXX")
+chmod 711 "$tmp"
+pid= passed=0 failed=0 skipped=0
+finish() {
+	[ -z "$pid" ] || kill "$pid" 2>/dev/null
+	wait 2>/dev/null
+	rm -rf "$tmp"
+}
+trap finish EXIT
+
+ok() { passed=$((passed + 1)); printf 'ok       %s\n' "$1"; }
+bad() { failed=$((failed + 1)); printf 'FAILED   %s\n' "$1"; sed 's/^/         | /' "$tmp/out"; }
+skip() { skipped=$((skipped + 1)); printf 'skipped  %s: %s\n' "$1" "$2"; }
+
+# expect NAME STATUS PATTERN COMMAND...: its exit status and (extended regular expression) what it says.
+expect() {
+	local name=$1 want=$2 pattern=$3 rc
+	shift 3
+	timeout 60 "$@" >"$tmp/out" 2>&1 </dev/null
+	rc=$?
+	if [ $rc = "$want" ] && grep -qE -- "$pattern" "$tmp/out"; then
+		ok "$name"
+	else
+		bad "$name (exit status $rc, wanted $want and: $pattern)"
+	fi
+}
+
+# serve ARGS...: in the background until it says "serving"; its port in $port.
+serve() {
+	"$binary" serve "$@" 2>"$tmp/log" &
+	pid=$!
+	for _ in $(seq 200); do
+		port=$(sed -n 's/.*serving .* on .*:\([0-9]*\) with.*/\1/p' "$tmp/log")
+		[ -z "$port" ] || return 0
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.05
+	done
+	cp "$tmp/log" "$tmp/out"
+	return 1
+}
+
+# stop NAME: SIGTERM; it must end with 0 and say that all is on disk.
+stop() {
+	kill "$pid"
+	wait "$pid"
+	local rc=$?
+	pid=
+	cp "$tmp/log" "$tmp/out"
+	if [ $rc = 0 ] && grep -q 'everything acknowledged is on disk' "$tmp/log"; then ok "$1"; else bad "$1 ($rc)"; fi
+}
+
+v=$tmp/vol
+expect "no arguments"            2 'usage: dittofs COMMAND'   "$binary"
+expect "--help"                  0 'format .*make a volume'   "$binary" --help
+expect "unknown command"         2 "no command 'frobnicate'"  "$binary" frobnicate
+for c in format serve status config version; do
+	expect "$c --help"       0 "usage: dittofs $c"        "$binary" $c --help
+	expect "$c --nonsense"   2 "usage: dittofs $c"        "$binary" $c --nonsense
+done
+expect "version"                 0 '^dittofs [0-9.]+, volume format 1' "$binary" version
+expect "version --json"          0 '"format": 1'              "$binary" version --json
+
+expect "serve without a volume"  1 'dittofs format'           "$binary" serve "$v"
+expect "format"                  0 'made a volume with /export' "$binary" format "$v"
+expect "format refuses a volume" 1 'exists.*nothing was changed' "$binary" format "$v"
+expect "format, two shares"      0 'made a volume'            "$binary" format "$tmp/two" --share /a --share /b
+expect "format, bad share"       1 'no share name'            "$binary" format "$tmp/three" --share a/b
+[ ! -e "$tmp/three" ] && ok "format leaves nothing behind" || bad "format leaves nothing behind"
+expect "format below a file"     1 'cannot make'              "$binary" format /dev/null/x
+expect "config check"            0 'fine'                     "$binary" config check "$v"
+expect "config show"             0 'buffer_size: "512MiB"'    "$binary" config show "$v"
+expect "config show --json"      0 '"buffer_size": "512MiB"'  "$binary" config show --json "$v"
+expect "status without server"   1 'no server answers'        "$binary" status "$v"
+expect "serve --listen nonsense" 1 'an address like'          "$binary" serve "$v" --listen nowhere
+expect "serve --cores nonsense"  1 'a number from 0'          "$binary" serve "$v" --cores many
+expect "serve --log-level"       1 'one of error, warn'       "$binary" serve "$v" --log-level loud
+
+cp "$v/dittofs.yaml" "$tmp/good.yaml"
+sed -i 's/buffer_size: .*/buffer_size: 300MB/' "$v/dittofs.yaml"
+expect "config error has line and key" 1 'dittofs.yaml:[0-9]+: memory.buffer_size: .300MB. is no size' "$binary" config check "$v"
+expect "serve refuses a bad config"    1 'memory.buffer_size' "$binary" serve "$v"
+cp "$tmp/good.yaml" "$v/dittofs.yaml"
+sed -i 's|name: /export|name: /other|' "$v/dittofs.yaml"
+expect "a share that is not there"     1 'no share /other'    "$binary" serve "$v"
+cp "$tmp/good.yaml" "$v/dittofs.yaml"
+
+if serve "$v" --listen 127.0.0.1:0 --cores 2; then
+	ok "serve"
+	expect "status"                  0 '^/export .*read and write'     "$binary" status "$v"
+	expect "status shows pools"      0 'process, against budget'       "$binary" status "$v"
+	expect "status --json"           0 '"budget_bytes": [0-9]+'        "$binary" status --json "$v"
+	expect "a volume already open"   1 'already open in another'       "$binary" serve "$v" --listen 127.0.0.1:0
+	expect "port taken"              1 "127.0.0.1:$port.*(in use|taken)" "$binary" serve "$tmp/two" --listen "127.0.0.1:$port"
+	[ "$(stat -c %a "$v/control.sock")" = 600 ] && ok "control socket is 0600" || bad "control socket is 0600"
+	stop "SIGTERM"
+else
+	bad "serve"
+fi
+expect "an address that is not ours" 1 'assign|not.*this machine|address' "$binary" serve "$v" --listen 192.0.2.1:2049
+for cores in 1 3 5; do
+	if serve "$v" --listen 127.0.0.1:0 --cores $cores; then stop "--cores $cores"; else bad "--cores $cores"; fi
+done
+
+# Machines that lack something.
+expect "too few descriptors" 1 'descriptors|ulimit|nofile' sh -c "ulimit -n 20; exec '$binary' serve '$v' --listen 127.0.0.1:0"
+if command -v setpriv >/dev/null; then
+	cp "$binary" "$tmp/dittofs"
+	cp -r "$v" "$tmp/user" && chown -R 65534:65534 "$tmp/user"
+	expect "directory not writable" 1 'ermission denied|not writable' setpriv --reuid=65534 --regid=65534 --clear-groups \
+		"$tmp/dittofs" format "$tmp/nobody"
+	expect "memlock"                1 'memlock|locked memory' setpriv --reuid=65534 --regid=65534 --clear-groups \
+		sh -c "ulimit -l 64; exec '$tmp/dittofs' serve '$tmp/user' --listen 127.0.0.1:0"
+else
+	skip "as an ordinary user" "there is no setpriv"
+fi
+if command -v python3 >/dev/null; then
+	# A seccomp filter that answers EPERM to io_uring_setup (425), as container runtimes do.
+	expect "no io_uring" 1 'io_uring' python3 tests/cli/without_io_uring.py "$binary" serve "$v" --listen 127.0.0.1:0
+else
+	skip "no io_uring" "there is no python3"
+fi
+
+# Volumes that are not what they were.
+mv "$v/objects" "$v/objects.away"
+expect "objects missing"        1 'objects' "$binary" serve "$v" --listen 127.0.0.1:0
+cp -r "$tmp/two/objects" "$v/objects"
+expect "another volume's objects" 1 'paths.objects' "$binary" serve "$v" --listen 127.0.0.1:0
+rm -rf "$v/objects"
+mv "$v/objects.away" "$v/objects"
+mv "$v/meta" "$v/meta.away"
+expect "metadata missing"       1 'meta' "$binary" serve "$v" --listen 127.0.0.1:0
+mkdir "$v/meta"
+expect "metadata empty"         1 'meta' "$binary" serve "$v" --listen 127.0.0.1:0
+[ -z "$(ls -A "$v/meta" | grep -v LOCK)" ] && ok "nothing is made where metadata is missing" || bad "nothing is made where metadata is missing"
+rm -rf "$v/meta"
+mv "$v/meta.away" "$v/meta"
+if serve "$v" --listen 127.0.0.1:0; then stop "and all is well again"; else bad "and all is well again"; fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
