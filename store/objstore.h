@@ -4,9 +4,9 @@
  * local directory (file://, the embedded default); S3 follows behind the same
  * functions.  Reactor cores call; the store may use workers or its own ring.
  *
- * Names are relative, of [A-Za-z0-9/._-].  A PUT that has answered 0 is durable
- * and whole; an object is never seen half-written.  Errors: -ENOENT missing, -EIO the store
- * is broken or away (retry is the caller's), -ENOSPC, -EACCES.
+ * Names are relative, of [A-Za-z0-9/._-], no part of them beginning with a dot.  A PUT that has answered 0 is durable
+ * and whole; an object is never seen half-written.  op->res is 0, or: -ENOENT missing, -EIO the store
+ * is broken or away (logged; retry is the caller's), -ENOSPC, -EACCES, -E_JUKEBOX short of descriptors or memory.
  */
 #ifndef STORE_OBJSTORE_H
 #define STORE_OBJSTORE_H
@@ -21,7 +21,7 @@ struct obj_req {
 	struct work work;
 	struct objstore *store;
 	char name[192];
-	struct iovec *iov;   /* lent: bytes to put, or room for what is got */
+	struct iovec *iov;   /* lent: bytes to put, or room for what is got; len in all.  The store uses up iov and niov: set them for each call */
 	int niov;
 	uint64_t off;        /* get: first byte */
 	uint64_t len;        /* put: bytes in all; get: bytes wanted (a short object is -E_DAMAGED) */
@@ -30,7 +30,12 @@ struct obj_req {
 	/* delete: many at once */
 	char (*names)[192];
 	int nnames;
+	/* private to the store */
 	void *priv;
+	struct op step;
+	struct op *wait;
+	uint64_t done;
+	int fd, stage;
 };
 
 struct objstore_ops {
@@ -39,6 +44,8 @@ struct objstore_ops {
 	enum op_state (*head)(struct obj_req *r, struct op *op);
 	/* Up to 1,000 names; a missing one is no error. */
 	enum op_state (*del)(struct obj_req *r, struct op *op);
+	/* Blocking; NULL: unlimited. */
+	int (*space)(struct objstore *s, uint64_t *total, uint64_t *free_bytes);
 	void (*close)(struct objstore *s);
 };
 
@@ -47,8 +54,12 @@ struct objstore {
 	char url[256];
 };
 
-/* "file:///absolute/dir".  Blocking; -errno and a sentence in why[] (not writable, no such directory). */
+#define DEL_MAX 1000
+
+/* "file:///absolute/dir".  Blocking; -errno and a sentence in why[] (not writable, no such directory).  With
+ * `create` the directory is made when it is not there; its parent must be. */
 int objstore_open(struct objstore **out, const char *url, bool create, char why[256]);
+/* No request may be under way. */
 void objstore_close(struct objstore *s);
 
 /* Space of the disk below (local) or unlimited; for FSSTAT.  Blocking (statvfs). */
