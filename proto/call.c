@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/call.h"
+
+#include <time.h>
+#include <xxhash.h>
+
+#include "proto/proc.h"
+#include "proto/record.h"
+#include "proto/session.h"
+#include "proto/status.h"
+#include "reactor/reactor.h"
+
+static void call_run(struct op *op);
+static void own_run(struct op *op);
+
+enum nfsstat3
+call_status(const struct nfs_call *c)
+{
+	return status_nfs3((enum nfs3_proc)c->proc->number, c->res);
+}
+
+/* ---- the end ---- */
+
+static void
+call_finish(struct nfs_call *c)
+{
+	struct proto_core *core = c->home;
+	struct session *s = c->session;
+	uint32_t owed = c->owed;
+
+	if (c->lng)
+		pool_put(&core->longs, c->lng);
+	if (c->read)
+		pool_put(&core->reads, c->read);
+	if (c->page)
+		pool_put(&core->pages, c->page);
+	stats_add(&core->stats.calls_now, (uint64_t)-1);
+	pool_put(&core->calls, c);
+	session_call_finished(s, owed); /* may free the session */
+}
+
+/* ---- the reply ---- */
+
+void
+call_add(struct nfs_call *c, const void *p, uint32_t len)
+{
+	int max = c->read ? READ_IOV_MAX : (int)ARRAY_LEN(c->iov);
+
+	if (len == 0)
+		return;
+	assert(c->out.niov < max);
+	c->out.iov[c->out.niov++] = (struct iovec){ (void *)(uintptr_t)p, len };
+	c->out.len += len;
+}
+
+void
+call_pad(struct nfs_call *c, uint32_t len)
+{
+	call_add(c, buf_zeros, ROUND_UP(len, 4u) - len);
+}
+
+/* Sends the message that stands in mem, mark_bytes for the mark and the rest `len`; call_add may have added more. */
+static void
+call_send(struct nfs_call *c, uint8_t *mem, uint32_t len)
+{
+	c->out.iov[0] = (struct iovec){ mem, len };
+	c->out.len += len;
+	put_be32(mem, RECORD_LAST | (c->out.len - RECORD_MARK_BYTES));
+	c->session->bytes_out += c->out.len;
+	c->stage = CALL_SENT;
+	conn_send(c->session->conn, &c->out);
+}
+
+static void
+call_reply_init(struct nfs_call *c)
+{
+	c->out = (struct outmsg){ .done = &c->step, .iov = c->read ? c->read->iov : c->iov, .niov = 1 };
+}
+
+static uint64_t
+clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* From the lap in which its record was here until its reply goes out. */
+static void
+call_account(const struct nfs_call *c, const uint8_t *results)
+{
+	uint64_t now = clock_ns(), bytes = 0;
+	bool error = c->res < 0;
+
+	if (c->encoded && c->proc->flags & PROC_ONCE)
+		error = get_be32(results) != NFS3_OK;
+	if (!error && c->read)
+		bytes = c->read->op.len;
+	else if (!error && c->proc == &proc_write)
+		bytes = c->u.write.count;
+	stats_call(&c->home->stats.proc[c->proc->stat], now > c->start_ns ? now - c->start_ns : 0, error, bytes);
+}
+
+static void
+call_reply(struct nfs_call *c)
+{
+	uint8_t *mem = c->page ? c->page->reply : c->reply;
+	uint32_t cap = c->page ? sizeof c->page->reply : sizeof c->reply;
+	struct xdr e;
+
+	call_reply_init(c);
+	xdr_out(&e, mem + RECORD_MARK_BYTES, cap - RECORD_MARK_BYTES);
+	rpc_put_accepted(&e, c->xid, RPC_SUCCESS);
+	if (c->encoded)
+		xdr_words(&e, c->results_len / 4);
+	else
+		c->proc->encode(c, &e);
+	assert(!e.bad); /* limits on what is asked for make every reply fit */
+	call_account(c, mem + CALL_RESULTS_AT);
+	call_send(c, mem, RECORD_MARK_BYTES + xdr_pos(&e));
+}
+
+/* A reply without results: the call was not understood, or not admitted. */
+static void
+call_reject(struct nfs_call *c, enum rpc_verdict v, const struct rpc_head *h, enum rpc_accept accept)
+{
+	struct xdr e;
+
+	stats_add(&c->home->stats.rejected, 1);
+	c->proc = NULL;
+	call_reply_init(c);
+	xdr_out(&e, c->reply + RECORD_MARK_BYTES, sizeof c->reply - RECORD_MARK_BYTES);
+	if (v == RPC_WRONG_VERSION)
+		rpc_put_version_mismatch(&e, c->xid);
+	else if (v == RPC_BAD_AUTH)
+		rpc_put_auth_error(&e, c->xid, h->auth_stat);
+	else if (accept == RPC_PROG_MISMATCH) /* both programs have one version, 3 */
+		rpc_put_prog_mismatch(&e, c->xid, NFS3_VERSION, NFS3_VERSION);
+	else
+		rpc_put_accepted(&e, c->xid, accept);
+	assert(!e.bad);
+	call_send(c, c->reply, RECORD_MARK_BYTES + xdr_pos(&e));
+}
+
+/* ---- on the owner core ---- */
+
+static uint8_t *
+call_results(struct nfs_call *c)
+{
+	return c->reply + CALL_RESULTS_AT;
+}
+
+/* Results as bytes, for the duplicate request cache and for those who wait in it. */
+static void
+own_remember(struct nfs_call *c, int res)
+{
+	struct xdr e;
+
+	c->res = res;
+	xdr_out(&e, call_results(c), sizeof c->reply - CALL_RESULTS_AT);
+	c->proc->encode(c, &e);
+	assert(!e.bad);
+	c->results_len = xdr_pos(&e);
+	c->encoded = true;
+	/* "Try again" is no result. */
+	if (c->drc)
+		drc_finish(&proto_here()->drc, c->drc, call_results(c), c->results_len,
+		           call_status(c) != NFS3ERR_JUKEBOX);
+}
+
+/* A call that was done before the restart: its reply with the attributes of now. */
+static enum op_state
+own_rebuild(struct nfs_call *c, struct op *op)
+{
+	c->own_stage = OWN_REBUILT;
+	c->u.getattr = (struct meta_getattr){ .req.f = c->u.req.f };
+	return meta_getattr(&c->u.getattr, op);
+}
+
+static void
+own_rebuilt(struct nfs_call *c, int res)
+{
+	struct attr attr = c->u.getattr.attr;
+
+	c->proc->rebuild(c, &c->before->child, res < 0 ? NULL : &attr);
+	own_remember(c, c->before->res);
+}
+
+static void
+own_run(struct op *op)
+{
+	struct nfs_call *c = container_of(op, struct nfs_call, own);
+	struct proto_core *here = proto_here();
+
+	switch (c->own_stage) {
+	case OWN_START:
+		if (c->proc->flags & PROC_ONCE) {
+			c->drc_wait.body = call_results(c);
+			switch (drc_start(&here->drc, &c->u.req.once, c->session, &c->drc_wait, op, &c->drc, &c->before)) {
+			case DRC_NEW:
+				break;
+			case DRC_REPLAY:
+				goto answered;
+			case DRC_DROP:
+				c->drop = true;
+				shard_reply(&c->shard, 0);
+				return;
+			case DRC_WAIT:
+				c->own_stage = OWN_ANSWERED;
+				return;
+			case DRC_RESTART:
+				stats_add(&here->stats.replayed, 1);
+				if (own_rebuild(c, op) == OP_PENDING)
+					return;
+				own_rebuilt(c, op->res);
+				shard_reply(&c->shard, c->res);
+				return;
+			}
+		}
+		c->own_stage = OWN_RAN;
+		if (c->proc->run(c, op) == OP_PENDING)
+			return;
+		fallthrough;
+	case OWN_RAN:
+		if (c->proc->flags & PROC_ONCE)
+			own_remember(c, op->res);
+		shard_reply(&c->shard, op->res);
+		return;
+	case OWN_REBUILT:
+		own_rebuilt(c, op->res);
+		shard_reply(&c->shard, c->res);
+		return;
+	case OWN_ANSWERED:
+	answered:
+		stats_add(&here->stats.replayed, 1);
+		c->results_len = c->drc_wait.len;
+		c->encoded = true;
+		shard_reply(&c->shard, 0);
+		return;
+	}
+}
+
+static void
+own_start(struct shard_call *sc)
+{
+	struct nfs_call *c = container_of(sc, struct nfs_call, shard);
+
+	c->own_stage = OWN_START;
+	own_run(&c->own);
+}
+
+static void
+own_put(struct shard_call *sc)
+{
+	struct nfs_call *c = container_of(sc, struct nfs_call, shard);
+
+	c->proc->put(c);
+	shard_reply(sc, 0);
+}
+
+/* ---- on the socket core ---- */
+
+/* No procedure needs more than one of the large things. */
+static enum op_state
+call_room(struct nfs_call *c, struct op *op)
+{
+	uint32_t flags = c->proc->flags;
+
+	if (flags & PROC_READ)
+		return pool_get(&c->home->reads, &c->wait, &c->room, op);
+	if (flags & PROC_PAGE)
+		return pool_get(&c->home->pages, &c->wait, &c->room, op);
+	if (flags & PROC_LONG && !c->lng)
+		return pool_get(&c->home->longs, &c->wait, &c->room, op);
+	return op_done(op, 0);
+}
+
+static void
+call_take_room(struct nfs_call *c)
+{
+	if (!c->room)
+		return;
+	if (c->proc->flags & PROC_READ)
+		c->read = c->room;
+	else if (c->proc->flags & PROC_PAGE)
+		c->page = c->room;
+	else
+		c->lng = c->room;
+}
+
+static enum op_state
+call_go(struct nfs_call *c, struct op *op)
+{
+	if (c->res < 0 || c->proc->flags & PROC_NOW)
+		return op_done(op, c->res);
+	if (c->proc->flags & PROC_LOCAL)
+		return c->proc->run(c, op);
+	return shard_call(shard_owner(c->u.req.f.ino), &c->shard, own_start, op);
+}
+
+/* Each case names the station that has just been left. */
+static void
+call_run(struct op *op)
+{
+	struct nfs_call *c = container_of(op, struct nfs_call, step);
+
+	switch (c->stage) {
+	case CALL_DECODED:
+		c->stage = CALL_ROOM;
+		if (c->res == 0 && call_room(c, op) == OP_PENDING)
+			return;
+		fallthrough;
+	case CALL_ROOM:
+		call_take_room(c);
+		c->stage = CALL_RAN;
+		if (call_go(c, op) == OP_PENDING)
+			return;
+		fallthrough;
+	case CALL_RAN:
+		c->res = op->res;
+		if (c->drop)
+			break;
+		crash_point("proto.before_reply");
+		call_reply(c);
+		return;
+	case CALL_SENT:
+		if (op->res < 0)
+			stats_add(&c->home->stats.dropped, 1);
+		c->stage = CALL_PUT;
+		if (c->proc && c->proc->put && c->res >= 0 &&
+		    shard_call(shard_owner(c->u.req.f.ino), &c->shard, own_put, op) == OP_PENDING)
+			return;
+		fallthrough;
+	case CALL_PUT:
+		break;
+	}
+	call_finish(c);
+}
+
+static void
+call_init(struct nfs_call *c, const struct rpc_head *h)
+{
+	c->home = proto_here();
+	c->proc = NULL;
+	c->export = NULL;
+	c->stage = CALL_DECODED;
+	c->xid = h->xid;
+	c->res = 0;
+	c->encoded = c->drop = false;
+	c->owed = 0;
+	c->start_ns = reactor_now_ns();
+	c->step.resume = call_run;
+	c->own.resume = own_run;
+	c->drc = NULL;
+	c->before = NULL;
+	c->room = NULL;
+	c->lng = NULL;
+	c->read = NULL;
+	c->page = NULL;
+	stats_add(&c->home->stats.calls_now, 1);
+}
+
+/* The share's rules: who may, and as whom. */
+static int
+call_admit(struct nfs_call *c, const struct rpc_head *h)
+{
+	struct meta_req *req = &c->u.req;
+	int err = session_export(c->session, req->f.share, &c->export);
+
+	if (err == 0 && c->proc->flags & PROC_CHANGES && c->export->read_only)
+		err = -EROFS;
+	if (err) {
+		stats_add(&c->home->stats.denied, 1);
+		return err;
+	}
+	req->cred = h->cred;
+	export_squash(c->export, h->has_cred, &req->cred);
+	return 0;
+}
+
+/* What the reply may take, for the limit of a connection. */
+static uint32_t
+call_owes(const struct nfs_call *c)
+{
+	if (c->proc && c->proc->flags & PROC_READ)
+		return c->u.read.count;
+	if (c->proc && c->proc->flags & PROC_PAGE)
+		return (uint32_t)DIR_REPLY_BYTES;
+	return CALL_REPLY_BYTES;
+}
+
+void
+call_start(struct nfs_call *c, enum rpc_verdict v, const struct rpc_head *h, const uint8_t *args, uint32_t len,
+           struct long_head *lng, bool overlong)
+{
+	enum rpc_accept accept = RPC_GARBAGE_ARGS;
+	struct xdr d;
+
+	call_init(c, h);
+	c->lng = lng;
+	if (v == RPC_OK)
+		c->proc = proc_find(h, &accept);
+	if (!c->proc || overlong)
+		goto reject;
+	if (c->proc->flags & PROC_NAMES && !lng) {
+		memcpy(c->args, args, len);
+		args = c->args;
+	}
+	xdr_in(&d, args, len);
+	if (c->proc->decode)
+		c->proc->decode(c, &d);
+	if (d.bad)
+		goto reject;
+	c->res = d.err;
+	if (c->res == 0 && !(c->proc->flags & (PROC_NOW | PROC_LOCAL)))
+		c->res = call_admit(c, h);
+	if (c->proc->flags & PROC_ONCE)
+		c->u.req.once = (struct once){
+			.used = true,
+			.client = c->session->client,
+			.args_hash = XXH3_64bits(args, len),
+			.xid = h->xid,
+			.proc = c->proc->number,
+		};
+	c->owed = call_owes(c);
+	session_call_started(c->session, c->owed);
+	call_run(&c->step);
+	return;
+
+reject:
+	if (c->proc)
+		accept = RPC_GARBAGE_ARGS;
+	c->proc = NULL;
+	c->owed = call_owes(c);
+	session_call_started(c->session, c->owed);
+	call_reject(c, v, h, accept);
+}
+
+/* ---- WRITE ---- */
+
+int
+call_prepare_write(struct nfs_call *c, const struct rpc_head *h, const struct nfs3_write_args *w, int decode_err)
+{
+	uint32_t n = MIN(w->data_len, (uint32_t)FILE_IO_MAX); /* more is written short */
+
+	call_init(c, h);
+	c->proc = &proc_write;
+	c->u.write = (struct file_write){
+		.req.f = w->f,
+		.off = w->off,
+		.count = n,
+		.stable = (enum stable)w->stable,
+	};
+	c->res = decode_err;
+	if (c->res == 0)
+		c->res = call_admit(c, h);
+	if (c->res == 0 && w->count != w->data_len)
+		c->res = -EINVAL;
+	if (c->res == 0 && (w->off > FILE_SIZE_MAX || n > FILE_SIZE_MAX - w->off))
+		c->res = -EFBIG;
+	c->owed = n;
+	session_call_started(c->session, n);
+	return c->res;
+}
+
+void
+call_start_write(struct nfs_call *c)
+{
+	c->start_ns = reactor_now_ns(); /* how long the client took to send it is not ours */
+	call_run(&c->step);
+}
+
+void
+call_garbage_write(struct nfs_call *c)
+{
+	call_reject(c, RPC_OK, NULL, RPC_GARBAGE_ARGS);
+}
+
+void
+call_abandon_write(struct nfs_call *c)
+{
+	call_finish(c);
+}

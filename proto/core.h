@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the protocol holds on one core: its pools, its connections, its
+ * duplicate request cache and its counters.  Only that core touches it;
+ * `stats` may be read by others (stats.h).
+ */
+#ifndef PROTO_CORE_H
+#define PROTO_CORE_H
+
+#include "proto/drc.h"
+#include "proto/mounts.h"
+#include "proto/pool.h"
+#include "proto/server.h"
+
+struct session;
+
+struct proto_core {
+	int core;
+	const struct server_opts *opts; /* with the defaults filled in */
+	struct pool calls;    /* struct nfs_call */
+	struct pool reads;    /* struct read_io */
+	struct pool pages;    /* struct dir_page */
+	struct pool longs;    /* struct long_head */
+	struct slab sessions; /* struct session */
+	struct session *first_session;
+	struct drc drc;
+	struct mounts mounts; /* on core 0 */
+	struct proto_stats stats;
+	bool draining;        /* no new calls are taken */
+};
+
+/* This core's. */
+struct proto_core *proto_here(void);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/proc.h"
+
+static void
+access_decode(struct nfs_call *c, struct xdr *d)
+{
+	nfs3_get_access(d, &c->u.access);
+}
+
+static enum op_state
+access_run(struct nfs_call *c, struct op *op)
+{
+	if (c->export->read_only)
+		c->u.access.mask &= ~(uint32_t)(ACC_MODIFY | ACC_EXTEND | ACC_DELETE);
+	return meta_access(&c->u.access, op);
+}
+
+static void
+access_encode(struct nfs_call *c, struct xdr *e)
+{
+	nfs3_put_access(e, call_status(c), &c->u.access);
+}
+
+const struct proc proc_access = {
+	.number = NFS3_ACCESS,
+	.stat = NFS3_ACCESS,
+	.decode = access_decode,
+	.run = access_run,
+	.encode = access_encode,
+};

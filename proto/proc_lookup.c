@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/proc.h"
+
+static void
+lookup_decode(struct nfs_call *c, struct xdr *d)
+{
+	nfs3_get_lookup(d, &c->u.lookup);
+}
+
+static enum op_state
+lookup_run(struct nfs_call *c, struct op *op)
+{
+	return meta_lookup(&c->u.lookup, op);
+}
+
+static void
+lookup_encode(struct nfs_call *c, struct xdr *e)
+{
+	nfs3_put_lookup(e, call_status(c), &c->u.lookup);
+}
+
+const struct proc proc_lookup = {
+	.number = NFS3_LOOKUP,
+	.stat = NFS3_LOOKUP,
+	.flags = PROC_NAMES,
+	.decode = lookup_decode,
+	.run = lookup_run,
+	.encode = lookup_encode,
+};
