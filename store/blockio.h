@@ -42,16 +42,20 @@ enum op_state upload_run(struct upload *u, struct op *op);
 
 int  cache_init(uint32_t max_frames);  /* per core; installs buf_set_reclaim */
 void cache_fini(void);
-/* Frame `frame` of the slice (64 KiB each from its start; block = frame / 64): a reference, or NULL. */
+/* Frame `frame` of the slice (64 KiB each from its start; block = frame / 64): a reference, or NULL.
+ * Counts a hit; a miss is counted by cache_fetch. */
 struct buf *cache_find(uint64_t slice, uint32_t frame);
-/* Keeps a reference when it takes it; `len` valid bytes. */
+/* Keeps a reference when it takes it (not when every frame is held by others); `len` valid bytes from the start of b. */
 void cache_insert(uint64_t slice, uint32_t frame, struct buf *b, uint32_t len);
 void cache_forget(uint64_t slice, uint32_t first_frame, uint32_t nframes);
 
 /*
  * Fetches frames [first, first + n) of one block that are not cached, checks
- * CRC32C, decodes, caches.  Single flight per frame.  out[i] receives a reference each.
- * op->res: 0, -EIO (missing object: logged), -E_DAMAGED (checksum: logged), -E_JUKEBOX.
+ * CRC32C, decodes, caches.  Single flight per frame.  out[i] receives a reference each;
+ * what lies in the buffer beyond the frame's plain length is undefined.
+ * op->res: 0, -EIO (missing object: logged), -E_DAMAGED (checksum: logged), -E_FORMAT (codec: logged), -E_JUKEBOX;
+ * on an error out[] holds nothing.  Waits in line while memory is short, and
+ * holds none meanwhile: n * 64 KiB and an eighth of a core's arena must fit into it.
  */
 #define FETCH_FRAMES_MAX 64
 struct cache_fetch {
@@ -61,14 +65,20 @@ struct cache_fetch {
 	uint32_t first, n;          /* within one block */
 	struct block_rec rec;       /* of that block */
 	uint32_t index;             /* the block's number in the slice */
+	/*
+	 * The caller holds buffers already, of another fetch, say.  Many such who stood in line for more could
+	 * have all the memory between them, so it never waits for memory: -E_JUKEBOX.
+	 */
+	bool nowait;
 	struct buf *out[FETCH_FRAMES_MAX];
 	/* private */
 	void *priv;
-	struct op step;
+	struct cache_fetch *next;
 	struct op *wait;
 };
 enum op_state cache_fetch(struct cache_fetch *f, struct op *op);
 
+/* Frames found and missed, inserted and evicted; frames held now; GETs, their bytes, what failed or was damaged. */
 struct cache_stats { uint64_t hits, misses, inserts, evicted, frames, fetches, fetched_bytes, errors; };
 const struct cache_stats *cache_stats(int core);
 

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Frames that are not cached, from the object store.  A frame is in flight for
+ * the fetch that first missed it; others that want it meanwhile wait for that
+ * flight, each for just the frames that they share.
+ *
+ * No deadlock over memory: a fetch that stands in line for buffers holds none, and
+ * nobody waits for it, because a frame is in flight only once its buffer is
+ * there.  From then on it needs nothing more to complete.
+ */
+#include "store/cache.h"
+
+#include <inttypes.h>
+
+#include "reactor/log.h"
+
+#define FETCHES 256 /* under way at once, a core; more wait in line */
+#define BUCKETS 256
+#define RUNS    (FETCH_FRAMES_MAX / 2) /* every second frame missing */
+
+struct fetch;
+
+struct waiter {
+	struct waiter *next;
+	struct fetch *by;
+};
+
+/* One ranged GET: frames that follow each other. */
+struct run {
+	struct op op;
+	struct fetch *by;
+	uint32_t first, n; /* counted from the fetch's first */
+	struct obj_req req;
+};
+
+struct fetch {
+	struct cache_fetch *f;
+	struct fetch *next;  /* in flight, of the same bucket */
+	enum { FETCH_START, FETCH_ROOM, FETCH_FLY } stage;
+	struct op step;
+	struct buf_wait room;
+	bool now;            /* still inside the call of cache_fetch */
+	bool all;            /* frames that were cached went away while it stood in line: ask for all of them */
+	int err;
+	uint32_t left;       /* frames that it waits for, and calls that are using it */
+	uint32_t nroom, nruns;
+	uint64_t flying;     /* set of frames that it brings */
+	struct buf *buf[FETCH_FRAMES_MAX];        /* into which */
+	struct waiter *waiters[FETCH_FRAMES_MAX]; /* for whom */
+	struct waiter wait[FETCH_FRAMES_MAX];     /* its own place among those */
+	struct buf *got[FETCH_FRAMES_MAX];
+	struct iovec iov[FETCH_FRAMES_MAX];
+	struct run run[RUNS];
+};
+
+struct fetches {
+	struct slab slab;
+	struct fetch *bucket[BUCKETS];
+	struct cache_fetch *line, **line_end; /* for a context */
+};
+
+static __thread struct fetches mine;
+
+static struct fetch **
+bucket_of(const struct cache_fetch *f)
+{
+	return &mine.bucket[mix64(f->slice * 16 + f->index) % BUCKETS];
+}
+
+/* ---- what the block record says */
+
+static uint32_t
+frame_plain(const struct block_rec *rec, uint32_t k)
+{
+	return MIN(FRAME_BYTES, rec->plain - k * FRAME_BYTES);
+}
+
+/* It comes from a database: what does not fit together must not become a length in memory. */
+static int
+check_rec(const struct cache_fetch *f)
+{
+	const struct block_rec *rec = &f->rec;
+	uint32_t first = f->first % FRAMES_PER_BLOCK;
+
+	if (rec->plain == 0 || rec->plain > BLOCK_BYTES || rec->off > INT64_MAX - 2 * BLOCK_BYTES ||
+	    rec->nframes != (rec->plain + FRAME_BYTES - 1) / FRAME_BYTES || first + f->n > rec->nframes)
+		return -E_DAMAGED;
+	for (uint32_t k = 0; k < first + f->n; k++) {
+		if (rec->frame[k].codec != CODEC_RAW)
+			return -E_FORMAT;
+		if (rec->frame[k].stored != frame_plain(rec, k))
+			return -E_DAMAGED;
+	}
+	return 0;
+}
+
+/* ---- the end of a fetch */
+
+static void
+put_all(struct buf **b, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (b[i])
+			buf_put(b[i]);
+		b[i] = NULL;
+	}
+}
+
+static void fetch_step(struct op *op);
+
+static struct fetch *
+context(struct cache_fetch *f)
+{
+	struct fetch *x = slab_get(&mine.slab);
+
+	if (!x)
+		return NULL;
+	x->f = f;
+	x->stage = FETCH_START;
+	x->step = (struct op){ .resume = fetch_step };
+	x->now = x->all = false;
+	x->err = 0;
+	x->left = x->nroom = x->nruns = 0;
+	x->flying = 0;
+	memset(x->got, 0, sizeof(x->got));
+	f->priv = x;
+	return x;
+}
+
+static void
+release(struct fetch *x)
+{
+	struct cache_fetch *f = mine.line;
+
+	slab_put(&mine.slab, x);
+	if (!f)
+		return;
+	mine.line = f->next;
+	if (!mine.line)
+		mine.line_end = &mine.line;
+	x = context(f);
+	reactor_post(&x->step, 0); /* not from here: each could end at once and start the next */
+}
+
+/* Answers: the result for cache_fetch to return, or by way of the run queue. */
+static enum op_state
+fetch_finish(struct fetch *x)
+{
+	struct cache_fetch *f = x->f;
+	struct op *wait = f->wait;
+	int err = x->err;
+	bool now = x->now;
+
+	assert(x->flying == 0);
+	if (x->stage == FETCH_FLY) {
+		struct fetch **at = bucket_of(f);
+
+		while (*at != x)
+			at = &(*at)->next;
+		*at = x->next;
+	}
+	if (err < 0)
+		put_all(f->out, f->n);
+	f->priv = NULL;
+	release(x);
+	if (now)
+		return op_done(wait, err);
+	reactor_post(wait, err);
+	return OP_PENDING;
+}
+
+/* One of what it waits for has come. */
+static void
+less_left(struct fetch *x)
+{
+	assert(x->left > 0);
+	if (--x->left == 0)
+		fetch_finish(x);
+}
+
+/* ---- flights */
+
+/* Who brings this frame, and which of its frames it is; NULL: nobody. */
+static struct fetch *
+flight_of(const struct cache_fetch *f, uint32_t frame, uint32_t *k)
+{
+	struct fetch *x = *bucket_of(f);
+
+	for (; x; x = x->next) {
+		*k = frame - x->f->first;
+		if (x->f->slice == f->slice && *k < x->f->n && (x->flying >> *k & 1))
+			return x;
+	}
+	return NULL;
+}
+
+/* Frame k is here, or will not come: everybody who waits for it is told. */
+static void
+land(struct fetch *x, uint32_t k, int err)
+{
+	struct buf *b = x->buf[k];
+	struct waiter *w = x->waiters[k];
+	uint32_t frame = x->f->first + k;
+
+	x->flying &= ~(1ull << k);
+	if (err == 0)
+		cache_insert(x->f->slice, frame, b,
+		             frame_plain(&x->f->rec, frame % FRAMES_PER_BLOCK));
+	while (w) {
+		struct waiter *next = w->next;
+		struct fetch *y = w->by;
+
+		if (err == 0)
+			y->f->out[w - y->wait] = buf_keep(b);
+		else if (y->err == 0)
+			y->err = err;
+		w = next;
+		less_left(y);
+	}
+	buf_put(b);
+}
+
+static int
+failed(const struct run *r, int err)
+{
+	const struct cache_fetch *f = r->by->f;
+	unsigned first = f->first + r->first;
+
+	count_up(&cache_count()->errors, 1);
+	switch (-err) {
+	case ENOENT:
+		log_error("object %s is missing: slice %" PRIu64 " frames %u to %u cannot be read",
+		          r->req.name, f->slice, first, first + r->n - 1);
+		return -EIO;
+	case E_DAMAGED:
+		log_error("object %s is too short: slice %" PRIu64 " frames %u to %u cannot be read",
+		          r->req.name, f->slice, first, first + r->n - 1);
+		return -E_DAMAGED;
+	case E_JUKEBOX:
+		return -E_JUKEBOX;
+	default:
+		log_error("object %s: %s: slice %" PRIu64 " frames %u to %u cannot be read", r->req.name,
+		          strerror(-err), f->slice, first, first + r->n - 1);
+		return -EIO;
+	}
+}
+
+/* A frame that is whole is good, whatever its neighbours are. */
+static void
+run_landed(struct run *r, int res)
+{
+	struct fetch *x = r->by;
+	const struct cache_fetch *f = x->f;
+	int err = res < 0 ? failed(r, res) : 0;
+
+	for (uint32_t k = r->first; k < r->first + r->n; k++) {
+		const struct frame_rec *frame = &f->rec.frame[(f->first + k) % FRAMES_PER_BLOCK];
+		int e = err;
+
+		if (e == 0 && crc32c(0, x->buf[k]->data, frame->stored) != frame->crc) {
+			log_error("object %s is damaged: slice %" PRIu64 " frame %u does not match its checksum",
+			          r->req.name, f->slice, f->first + k);
+			count_up(&cache_count()->errors, 1);
+			e = -E_DAMAGED;
+		}
+		land(x, k, e);
+	}
+	less_left(x);
+}
+
+static void
+run_resumed(struct op *op)
+{
+	run_landed(container_of(op, struct run, op), op->res);
+}
+
+/* GETs frames [first, first + n). */
+static void
+run_start(struct fetch *x, uint32_t first, uint32_t n)
+{
+	const struct cache_fetch *f = x->f;
+	uint32_t block_first = f->first % FRAMES_PER_BLOCK;
+	struct run *r;
+
+	assert(x->nruns < RUNS);
+	r = &x->run[x->nruns++];
+	r->op = (struct op){ .resume = run_resumed };
+	r->by = x;
+	r->first = first;
+	r->n = n;
+	memset(&r->req, 0, sizeof(r->req));
+	object_name(r->req.name, f->prefix, f->slice, f->index, &f->rec);
+	r->req.store = f->store;
+	r->req.iov = &x->iov[first];
+	r->req.niov = (int)n;
+	r->req.off = f->rec.off;
+	for (uint32_t k = 0; k < block_first + first; k++)
+		r->req.off += f->rec.frame[k].stored;
+	for (uint32_t k = first; k < first + n; k++) {
+		x->iov[k].iov_base = x->buf[k]->data;
+		x->iov[k].iov_len = f->rec.frame[block_first + k].stored;
+		r->req.len += x->iov[k].iov_len;
+	}
+	count_up(&cache_count()->fetches, 1);
+	count_up(&cache_count()->fetched_bytes, r->req.len);
+	x->left++; /* for run_landed */
+	if (f->store->ops->get(&r->req, &r->op) == OP_DONE)
+		run_landed(r, r->op.res);
+}
+
+static void
+start_runs(struct fetch *x)
+{
+	uint64_t todo = x->flying;
+
+	while (todo) {
+		uint32_t first = (uint32_t)__builtin_ctzll(todo);
+		uint64_t from = todo >> first;
+		uint32_t n = ~from ? (uint32_t)__builtin_ctzll(~from) : FETCH_FRAMES_MAX;
+
+		todo &= n < 64 ? ~(((1ull << n) - 1) << first) : 0;
+		run_start(x, first, n);
+	}
+}
+
+/* Joins flights, and sends its own for the rest, with the buffers that it has got. */
+static void
+fly(struct fetch *x)
+{
+	struct cache_fetch *f = x->f;
+	uint32_t missed = 0;
+
+	x->stage = FETCH_FLY;
+	x->left = 1; /* for this call's caller */
+	for (uint32_t i = 0; i < f->n; i++) {
+		uint32_t k;
+		struct fetch *by;
+
+		if (f->out[i])
+			continue;
+		missed++;
+		x->left++;
+		by = flight_of(f, f->first + i, &k);
+		if (!by) {
+			by = x;
+			k = i;
+			assert(x->nroom > 0);
+			x->buf[i] = x->got[--x->nroom];
+			x->got[x->nroom] = NULL;
+			x->waiters[i] = NULL;
+			x->flying |= 1ull << i;
+		}
+		x->wait[i] = (struct waiter){ .next = by->waiters[k], .by = x };
+		by->waiters[k] = &x->wait[i];
+	}
+	count_up(&cache_count()->misses, missed);
+	count_up(&cache_count()->hits, f->n - missed);
+	put_all(x->got, x->nroom); /* others brought some while it stood in line */
+	x->nroom = 0;
+	x->next = *bucket_of(f);
+	*bucket_of(f) = x;
+	start_runs(x);
+}
+
+/* ---- the fetch */
+
+/* Holds what is cached; returns how many frames nobody has or brings. */
+static uint32_t
+collect(struct cache_fetch *f)
+{
+	uint32_t missing = 0;
+
+	for (uint32_t i = 0; i < f->n; i++) {
+		uint32_t k;
+
+		if (!f->out[i])
+			f->out[i] = cache_peek(f->slice, f->first + i);
+		if (!f->out[i] && !flight_of(f, f->first + i, &k))
+			missing++;
+	}
+	return missing;
+}
+
+/* Buffers for `n` frames.  Who holds others already must not stand in line. */
+static enum op_state
+get_room(struct fetch *x, uint32_t n)
+{
+	x->nroom = n;
+	if (!x->f->nowait)
+		return buf_get_many(&x->room, x->got, (int)n, BUF_LARGE, BUF_CACHE, &x->step);
+	for (uint32_t i = 0; i < n; i++) {
+		x->got[i] = buf_get(BUF_LARGE, BUF_CACHE);
+		if (!x->got[i]) {
+			put_all(x->got, i);
+			x->nroom = 0;
+			return op_done(&x->step, -E_JUKEBOX);
+		}
+	}
+	return op_done(&x->step, 0);
+}
+
+static enum op_state
+fetch_run(struct fetch *x)
+{
+	struct cache_fetch *f = x->f;
+	uint32_t missing;
+
+	for (;;) {
+		switch (x->stage) {
+		case FETCH_START:
+			x->stage = FETCH_ROOM;
+			missing = collect(f);
+			op_done(&x->step, 0);
+			if (missing > 0 && get_room(x, x->all ? f->n : missing) == OP_PENDING) {
+				put_all(f->out, f->n);
+				x->now = false;
+				return OP_PENDING;
+			}
+			continue;
+		case FETCH_ROOM:
+			if (x->step.res < 0) {
+				x->err = x->step.res;
+				return fetch_finish(x);
+			}
+			if (collect(f) > x->nroom) {
+				put_all(x->got, x->nroom);
+				put_all(f->out, f->n);
+				x->nroom = 0;
+				x->all = true;
+				x->stage = FETCH_START;
+				continue;
+			}
+			fly(x);
+			if (--x->left == 0)
+				return fetch_finish(x);
+			x->now = false;
+			return OP_PENDING;
+		case FETCH_FLY:
+			assert(!"a fetch in flight is resumed by its runs");
+		}
+	}
+}
+
+static void
+fetch_step(struct op *op)
+{
+	(void)fetch_run(container_of(op, struct fetch, step)); /* now is false: it posts */
+}
+
+enum op_state
+cache_fetch(struct cache_fetch *f, struct op *op)
+{
+	struct fetch *x;
+	uint32_t i;
+	int err;
+
+	assert(f->n > 0 && f->n <= FETCH_FRAMES_MAX && f->index == f->first / FRAMES_PER_BLOCK &&
+	       f->index == (f->first + f->n - 1) / FRAMES_PER_BLOCK);
+	memset(f->out, 0, f->n * sizeof(f->out[0]));
+	f->wait = op;
+	f->priv = NULL;
+	err = check_rec(f);
+	if (err < 0) {
+		log_error("slice %" PRIu64 ": the record of block %u is %s", f->slice, f->index,
+		          err == -E_FORMAT ? "of a kind that this version cannot read" : "damaged");
+		count_up(&cache_count()->errors, 1);
+		return op_done(op, err);
+	}
+	for (i = 0; i < f->n && (f->out[i] = cache_peek(f->slice, f->first + i)) != NULL; i++)
+		;
+	if (i == f->n) {
+		count_up(&cache_count()->hits, f->n);
+		return op_done(op, 0);
+	}
+	x = mine.line ? NULL : context(f);
+	if (!x) {
+		put_all(f->out, f->n);
+		f->next = NULL;
+		*mine.line_end = f;
+		mine.line_end = &f->next;
+		return OP_PENDING;
+	}
+	x->now = true;
+	return fetch_run(x);
+}
+
+int
+fetch_init(void)
+{
+	memset(&mine, 0, sizeof(mine));
+	mine.line_end = &mine.line;
+	return slab_init(&mine.slab, "fetches", sizeof(struct fetch), FETCHES);
+}
+
+void
+fetch_fini(void)
+{
+	assert(!mine.line);
+	slab_fini(&mine.slab);
+}
