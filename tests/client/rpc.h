@@ -86,6 +86,7 @@ struct rpc_conn {
 	void (*on_close)(struct rpc_conn *conn, int err);  /* may be NULL; err is -errno,
 	                                                      0 at end of stream */
 	const struct rpc_cred *cred;                       /* NULL: AUTH_NONE */
+	void *user;
 	int rcvbuf;          /* SO_RCVBUF in bytes, 0: the system's */
 	uint16_t local_port; /* bind to this port, 0: any; see rpc_conn_keep_port */
 	bool paused;         /* see rpc_conn_pause */

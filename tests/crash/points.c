@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/crash/points.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { LIMIT_MAX = 4096 };
+
+void
+points_init(struct points *p, const char *names)
+{
+	char word[64];
+	int len;
+
+	*p = (struct points){ 0 };
+	while (names && p->n < POINTS_MAX && sscanf(names, " %63s%n", word, &len) == 1) {
+		p->point[p->n].limit = 1;
+		memcpy(p->point[p->n++].name, word, sizeof(word));
+		names += len;
+	}
+}
+
+struct point *
+points_pick(struct points *p, struct rng *rng, uint32_t *count)
+{
+	struct point *pt;
+
+	if (!p->n)
+		return NULL;
+	pt = &p->point[p->next++ % p->n];
+	pt->planned++;
+	*count = (uint32_t)rng_between(rng, 1, pt->limit);
+	return pt;
+}
+
+void
+points_learn(struct point *pt, uint32_t count, bool hit)
+{
+	if (hit) {
+		pt->hit++;
+		pt->limit = pt->limit < LIMIT_MAX ? 4 * pt->limit : LIMIT_MAX;
+	} else if (count > 1) {
+		pt->limit = count / 2;
+	} else {
+		pt->limit = 1;
+	}
+}
+
+int
+points_report(const struct points *p)
+{
+	int never = 0;
+
+	for (int i = 0; i < p->n; i++) {
+		const struct point *pt = &p->point[i];
+
+		if (!pt->planned)
+			continue;
+		printf("  crash point %-32s died there in %u of %u rounds\n", pt->name, pt->hit,
+		       pt->planned);
+		never += !pt->hit;
+	}
+	return never;
+}

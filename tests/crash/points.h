@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The named crash points of the server and what has been learned about each:
+ * how often it is passed in a round, so that the kill comes late in some rounds
+ * and still comes.  One thread; the owner is main.c.
+ */
+#ifndef TESTS_CRASH_POINTS_H
+#define TESTS_CRASH_POINTS_H
+
+#include "tests/client/rand.h"
+
+enum { POINTS_MAX = 256 };
+
+struct point {
+	char name[64];
+	uint32_t planned, hit;
+	uint32_t limit; /* the count n is drawn from 1 .. limit */
+};
+
+struct points {
+	struct point point[POINTS_MAX];
+	int n, next;
+};
+
+/* Names separated by blanks. */
+void points_init(struct points *p, const char *names);
+/* The next point in turn and the pass at which to die; NULL: there are none. */
+struct point *points_pick(struct points *p, struct rng *rng, uint32_t *count);
+/* Did the plan come true? */
+void points_learn(struct point *pt, uint32_t count, bool hit);
+/* Prints a line a point; the number of points that were planned and never passed. */
+int points_report(const struct points *p);
+
+#endif
