@@ -24,7 +24,7 @@ struct proto_core {
 	struct slab sessions; /* struct session */
 	struct session *first_session;
 	struct drc drc;
-	struct mounts mounts; /* on core 0 */
+	struct mounts *mounts; /* on core 0 */
 	struct proto_stats stats;
 	bool draining;        /* no new calls are taken */
 };

@@ -6,7 +6,7 @@ static void
 dump_list(struct shard_call *sc)
 {
 	struct nfs_call *c = container_of(sc, struct nfs_call, u.mounts.shard);
-	const struct mounts *m = &proto_here()->mounts;
+	const struct mounts *m = proto_here()->mounts;
 	struct xdr e;
 
 	xdr_out(&e, c->page->reply + CALL_RESULTS_AT, sizeof c->page->reply - CALL_RESULTS_AT);

@@ -53,7 +53,7 @@ remote_note(struct shard_call *sc)
 {
 	struct mnt_walk *m = container_of(sc, struct mnt_walk, shard);
 
-	mounts_add(&proto_here()->mounts, m->host, m->path.s, m->path.len);
+	mounts_add(proto_here()->mounts, m->host, m->path.s, m->path.len);
 	shard_reply(sc, 0);
 }
 

@@ -13,7 +13,7 @@ umnt_list(struct shard_call *sc)
 {
 	struct mount_list_call *m = container_of(sc, struct mount_list_call, shard);
 
-	mounts_remove(&proto_here()->mounts, m->host, m->path.s, m->path.len);
+	mounts_remove(proto_here()->mounts, m->host, m->path.s, m->path.len);
 	shard_reply(sc, 0);
 }
 

@@ -7,7 +7,7 @@ umntall_list(struct shard_call *sc)
 {
 	struct mount_list_call *m = container_of(sc, struct mount_list_call, shard);
 
-	mounts_remove_all(&proto_here()->mounts, m->host);
+	mounts_remove_all(proto_here()->mounts, m->host);
 	shard_reply(sc, 0);
 }
 

@@ -9,10 +9,10 @@
 #ifndef PROTO_XDR_H
 #define PROTO_XDR_H
 
+#include "reactor/base.h" /* before <sys/param.h>, which has a MIN too */
+
 #include <rpc/types.h>
 #include <rpc/xdr.h>
-
-#include "reactor/base.h"
 
 struct xdr {
 	XDR x;
