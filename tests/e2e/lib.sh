@@ -138,7 +138,7 @@ restart_under() {
 		if [ "$now" != "$last" ]; then
 			last=$now
 			[ $next -gt $SECONDS ] && [ $next -lt $((SECONDS + into)) ] || next=$((SECONDS + into))
-		elif [ -n "$now" ] && [ $SECONDS -ge $next ]; then
+		elif grep -qvx end <(tail -qn1 "$RESULT"/phase.* 2>/dev/null) && [ $SECONDS -ge $next ]; then
 			before=$(tail -qn1 "$RESULT"/phase.*)
 			server_restart "$sig" 0.3
 			# those that ran before it and still run after it
@@ -152,7 +152,7 @@ restart_under() {
 	[ -z "$missed" ] || fail "no restart fell into: $missed"
 	note "$(grep -c 'serving .*on ' "$LOG") starts of the server"
 }
-RESTART_EVERY=8
+RESTART_EVERY=15
 
 # Ends what a scenario started, whatever became of it.
 cleanup() {

@@ -12,9 +12,9 @@ only=() list= keep=
 
 usage() {
 	cat <<'U'
-usage: tests/e2e/run.sh [--binary PATH] [--mode quick|full] [--only NAME]... [--cores N] [--keep] [--list]
+usage: tests/e2e/run.sh [--binary PATH] [--quick] [--only NAME]... [--cores N] [--keep] [--list]
   --binary PATH  the dittofs to test                 (build/release-none/dittofs)
-  --mode MODE    quick: a subset, about a minute     (full)
+  --quick        a subset, about a minute
   --only NAME    only scenarios with NAME in their name
   --cores N      of the server                       (2)
   --keep         keep the work folder of every scenario
@@ -25,7 +25,7 @@ U
 while [ $# -gt 0 ]; do
 	case $1 in
 	--binary) BINARY=$(realpath -e -- "$2"); shift ;;
-	--mode) MODE=$2; shift ;;
+	--quick) MODE=quick ;;
 	--only) only+=("$2"); shift ;;
 	--cores) CORES=$2; shift ;;
 	--keep) keep=1 ;;
@@ -35,7 +35,6 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-case $MODE in quick | full) ;; *) usage >&2; exit 2 ;; esac
 
 wanted() { # is scenario $1, in file $2, asked for?
 	local o

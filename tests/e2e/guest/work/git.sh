@@ -35,7 +35,7 @@ cd ../origin
 git gc -q --prune=now
 drop_caches
 for r in . ../linked ../packed; do
-	git -C "$r" fsck --full --strict
+	git -C "$r" fsck --full --strict --no-progress
 	# refresh compares what is on disk with the index by content
 	changed=$(git -C "$r" status --porcelain)
 	[ -z "$changed" ] || { echo "$r: $changed" >&2; exit 1; }
