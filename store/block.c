@@ -59,51 +59,66 @@ object_tail_bytes(const struct object_block *b, int n)
 	return bytes;
 }
 
-static void
-index_encode(struct writer *w, const struct object_block *b)
+void
+object_tail_start(struct object_tail *t, uint8_t *out, size_t cap)
 {
-	const struct block_rec *rec = &b->rec;
+	*t = (struct object_tail){ .out = out, .cap = cap };
+}
 
-	w64(w, b->slice);
-	w32(w, b->index);
-	w32(w, rec->plain);
-	w64(w, rec->off);
-	w16(w, rec->nframes);
-	w16(w, 0);
-	w32(w, rec->key_epoch);
+void
+object_tail_add(struct object_tail *t, uint64_t slice, uint32_t index, const struct block_rec *rec)
+{
+	struct writer w = { .p = t->out + t->len };
+
+	assert(INDEX_BLOCK_BYTES + (size_t)rec->nframes * INDEX_FRAME_BYTES <= t->cap - t->len);
+	w64(&w, slice);
+	w32(&w, index);
+	w32(&w, rec->plain);
+	w64(&w, rec->off);
+	w16(&w, rec->nframes);
+	w16(&w, 0);
+	w32(&w, rec->key_epoch);
 	for (int i = 0; i < rec->nframes; i++) {
-		w32(w, rec->frame[i].stored);
-		w32(w, rec->frame[i].crc);
-		w8(w, rec->frame[i].codec);
+		w32(&w, rec->frame[i].stored);
+		w32(&w, rec->frame[i].crc);
+		w8(&w, rec->frame[i].codec);
 	}
+	t->len = (size_t)(w.p - t->out);
+	t->nblocks++;
+}
+
+size_t
+object_tail_finish(struct object_tail *t, const uint8_t uuid[16], uint64_t end)
+{
+	uint8_t *footer = t->out + t->len;
+	struct writer w = { .p = footer };
+
+	assert(t->nblocks > 0 && FOOTER_BYTES <= t->cap - t->len);
+	wbytes(&w, magic, sizeof(magic));
+	w16(&w, OBJECT_VERSION);
+	w16(&w, CIPHER_NONE);
+	w32(&w, t->nblocks);
+	w64(&w, end);
+	w32(&w, (uint32_t)t->len);
+	w32(&w, crc32c(0, t->out, t->len));
+	w64(&w, 0); /* key id: none */
+	wbytes(&w, uuid, 16);
+	w32(&w, 0);
+	w32(&w, crc32c(0, footer, FOOTER_BYTES - 4));
+	assert(w.p - footer == FOOTER_BYTES);
+	return t->len + FOOTER_BYTES;
 }
 
 size_t
 object_tail_encode(uint8_t *out, size_t cap, const uint8_t uuid[16], const struct object_block *b,
                    int n, uint64_t end)
 {
-	struct writer w = { .p = out };
-	uint32_t index_len;
-	uint8_t *footer;
+	struct object_tail t;
 
-	assert(n > 0 && cap >= object_tail_bytes(b, n));
+	object_tail_start(&t, out, cap);
 	for (int i = 0; i < n; i++)
-		index_encode(&w, &b[i]);
-	footer = w.p;
-	index_len = (uint32_t)(footer - out);
-	wbytes(&w, magic, sizeof(magic));
-	w16(&w, OBJECT_VERSION);
-	w16(&w, CIPHER_NONE);
-	w32(&w, (uint32_t)n);
-	w64(&w, end);
-	w32(&w, index_len);
-	w32(&w, crc32c(0, out, index_len));
-	w64(&w, 0); /* key id: none */
-	wbytes(&w, uuid, 16);
-	w32(&w, 0);
-	w32(&w, crc32c(0, footer, FOOTER_BYTES - 4));
-	assert(w.p - footer == FOOTER_BYTES);
-	return (size_t)(w.p - out);
+		object_tail_add(&t, b[i].slice, b[i].index, &b[i].rec);
+	return object_tail_finish(&t, uuid, end);
 }
 
 /* ---- decoding: a short input reads as zeros and is reported once, at the end (STYLE 7) ---- */

@@ -60,6 +60,15 @@ struct object_block {
 size_t object_tail_bytes(const struct object_block *b, int n);
 size_t object_tail_encode(uint8_t *out, size_t cap, const uint8_t uuid[16], const struct object_block *b,
                           int n, uint64_t end);
+/* The same for who has the blocks one by one: start, add each in the order of its frames, finish: the bytes written. */
+struct object_tail {
+	uint8_t *out;
+	size_t len, cap;
+	uint32_t nblocks;
+};
+void object_tail_start(struct object_tail *t, uint8_t *out, size_t cap);
+void object_tail_add(struct object_tail *t, uint64_t slice, uint32_t index, const struct block_rec *rec);
+size_t object_tail_finish(struct object_tail *t, const uint8_t uuid[16], uint64_t end);
 /* From the last 64 bytes: where the index is.  -E_DAMAGED, -E_FORMAT. */
 int object_footer_decode(const uint8_t footer[FOOTER_BYTES], uint64_t object_bytes, uint8_t uuid[16],
                          uint64_t *index_off, uint32_t *index_len, uint32_t *index_crc, uint32_t *nblocks);

@@ -21,6 +21,7 @@ struct upload_block {
 };
 
 #define UPLOAD_BLOCKS_MAX 1024
+#define UPLOAD_PARTS_MAX  4096 /* pieces of all blocks of an object together */
 struct upload {
 	struct objstore *store;
 	const char *prefix;
@@ -32,10 +33,17 @@ struct upload {
 	/* private */
 	struct obj_req req;
 	void *priv;
+	struct upload *next;
 	struct op step;
 	struct op *wait;
 };
-/* Sums of plain: at most BLOCK_BYTES.  op->res 0 when the object is durable in the store. */
+/* Per core: contexts for so many at once; more wait in line. */
+int  upload_init(uint32_t max_uploads);
+void upload_fini(void);
+/*
+ * Sums of plain: at most BLOCK_BYTES; of the lengths of a block's parts: its plain.  op->res 0 when the object is
+ * durable in the store, else as PUT has it (objstore.h); it may be run again, and replaces what it left.
+ */
 enum op_state upload_run(struct upload *u, struct op *op);
 
 /* ---- the memory cache: frames of 64 KiB in BUF_LARGE buffers, S3-FIFO or SIEVE eviction ---- */
