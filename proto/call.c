@@ -5,7 +5,7 @@
 #include <xxhash.h>
 
 #include "proto/proc.h"
-#include "proto/record.h"
+#include "proto/recmark.h"
 #include "proto/session.h"
 #include "proto/status.h"
 #include "reactor/reactor.h"
@@ -65,7 +65,7 @@ call_send(struct nfs_call *c, uint8_t *mem, uint32_t len)
 {
 	c->out.iov[0] = (struct iovec){ mem, len };
 	c->out.len += len;
-	put_be32(mem, RECORD_LAST | (c->out.len - RECORD_MARK_BYTES));
+	put_be32(mem, RECMARK_LAST | (c->out.len - RECMARK_BYTES));
 	c->session->bytes_out += c->out.len;
 	c->stage = CALL_SENT;
 	conn_send(c->session->conn, &c->out);
@@ -110,7 +110,7 @@ call_reply(struct nfs_call *c)
 	struct xdr e;
 
 	call_reply_init(c);
-	xdr_out(&e, mem + RECORD_MARK_BYTES, cap - RECORD_MARK_BYTES);
+	xdr_out(&e, mem + RECMARK_BYTES, cap - RECMARK_BYTES);
 	rpc_put_accepted(&e, c->xid, RPC_SUCCESS);
 	if (c->encoded)
 		xdr_words(&e, c->results_len / 4);
@@ -118,7 +118,7 @@ call_reply(struct nfs_call *c)
 		c->proc->encode(c, &e);
 	assert(!e.bad); /* limits on what is asked for make every reply fit */
 	call_account(c, mem + CALL_RESULTS_AT);
-	call_send(c, mem, RECORD_MARK_BYTES + xdr_pos(&e));
+	call_send(c, mem, RECMARK_BYTES + xdr_pos(&e));
 }
 
 /* A reply without results: the call was not understood, or not admitted. */
@@ -130,7 +130,7 @@ call_reject(struct nfs_call *c, enum rpc_verdict v, const struct rpc_head *h, en
 	stats_add(&c->home->stats.rejected, 1);
 	c->proc = NULL;
 	call_reply_init(c);
-	xdr_out(&e, c->reply + RECORD_MARK_BYTES, sizeof c->reply - RECORD_MARK_BYTES);
+	xdr_out(&e, c->reply + RECMARK_BYTES, sizeof c->reply - RECMARK_BYTES);
 	if (v == RPC_WRONG_VERSION)
 		rpc_put_version_mismatch(&e, c->xid);
 	else if (v == RPC_BAD_AUTH)
@@ -140,7 +140,7 @@ call_reject(struct nfs_call *c, enum rpc_verdict v, const struct rpc_head *h, en
 	else
 		rpc_put_accepted(&e, c->xid, accept);
 	assert(!e.bad);
-	call_send(c, c->reply, RECORD_MARK_BYTES + xdr_pos(&e));
+	call_send(c, c->reply, RECMARK_BYTES + xdr_pos(&e));
 }
 
 /* ---- on the owner core ---- */

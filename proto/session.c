@@ -214,13 +214,13 @@ session_take(struct session *s, uint32_t n)
 	s->in += n;
 	s->in_len -= n;
 	s->bytes_in += n;
-	record_take(&s->rec, n);
+	recmark_take(&s->rec, n);
 }
 
 void
 session_next_record(struct session *s)
 {
-	record_init(&s->rec);
+	recmark_init(&s->rec);
 	s->stage = SESSION_HEAD;
 	s->head = s->own;
 	s->cap = sizeof s->own;
@@ -247,20 +247,20 @@ session_mark(struct session *s)
 
 	if (s->in_len == 0)
 		return false;
-	if (record_is_new(&s->rec) && session_over_limit(s)) {
+	if (recmark_is_new(&s->rec) && session_over_limit(s)) {
 		stats_add(&s->core->stats.waited_conn, !s->held);
 		s->held = true;
 		session_pause(s);
 		return false;
 	}
-	n = record_mark(&s->rec, s->in, s->in_len);
+	n = recmark_feed(&s->rec, s->in, s->in_len);
 	if (n < 0) {
 		session_garbage(s, "its record is longer than any call");
 		return false;
 	}
 	s->in += n;
 	s->in_len -= (size_t)n;
-	return !record_wants_mark(&s->rec) || s->in_len > 0;
+	return !recmark_wants_mark(&s->rec) || s->in_len > 0;
 }
 
 /*
@@ -272,7 +272,7 @@ session_look(struct session *s)
 {
 	uint32_t n = (uint32_t)MIN(s->rec.left, s->in_len);
 
-	if (n == 0 && !record_ended(&s->rec))
+	if (n == 0 && !recmark_ended(&s->rec))
 		return false;
 	if (s->have == 0 && ((uintptr_t)s->in & 3) == 0) {
 		s->view = s->in;
@@ -293,7 +293,7 @@ static bool
 session_has_all(const struct session *s)
 {
 	if (s->view == s->head)
-		return record_ended(&s->rec);
+		return recmark_ended(&s->rec);
 	return s->rec.last && s->rec.left == s->view_len;
 }
 
@@ -386,8 +386,8 @@ session_rest(struct session *s)
 	uint32_t n = (uint32_t)MIN(s->rec.left, s->in_len);
 
 	session_take(s, n);
-	if (!record_ended(&s->rec))
-		return record_wants_mark(&s->rec) && s->in_len > 0;
+	if (!recmark_ended(&s->rec))
+		return recmark_wants_mark(&s->rec) && s->in_len > 0;
 	if (s->call) {
 		struct nfs_call *c = s->call;
 
@@ -405,7 +405,7 @@ static bool
 session_step(struct session *s)
 {
 	/* Between two fragments of whatever it is. */
-	if (record_wants_mark(&s->rec))
+	if (recmark_wants_mark(&s->rec))
 		return session_mark(s);
 	switch (s->stage) {
 	case SESSION_HEAD:

@@ -13,7 +13,7 @@
 #define PROTO_SESSION_H
 
 #include "proto/call.h"
-#include "proto/record.h"
+#include "proto/recmark.h"
 
 struct session {
 	struct session *prev, *next; /* all of this core */
@@ -40,7 +40,7 @@ struct session {
 		SESSION_WRITE_DATA,      /* filling them */
 		SESSION_REST,            /* skipping up to the record's end */
 	} stage;
-	struct record rec;
+	struct recmark rec;
 	uint8_t *head;               /* own[] or lng->bytes */
 	uint32_t have, cap;
 	bool overlong;               /* some of it was skipped */

@@ -139,7 +139,7 @@ take_fill(struct session *s)
 {
 	if (s->op.res < 0)
 		return false; /* the connection is at its end, `closed` comes */
-	record_take(&s->rec, s->filling);
+	recmark_take(&s->rec, s->filling);
 	s->bytes_in += s->filling;
 	s->filled = MIN(s->filled + s->filling, s->data_len);
 	s->filling = 0;
@@ -158,7 +158,7 @@ session_write_data(struct session *s)
 		give_payload(s);
 		return true;
 	}
-	if (record_ended(&s->rec)) {
+	if (recmark_ended(&s->rec)) {
 		struct nfs_call *c = s->call;
 
 		/* Its payload claims to be longer than the record. */

@@ -5,51 +5,51 @@
  * counts: its owner feeds it marks and tells it what bytes he took.  Nothing
  * here depends on how the stream was cut.  No memory but the struct.
  */
-#ifndef PROTO_RECORD_H
-#define PROTO_RECORD_H
+#ifndef PROTO_RECMARK_H
+#define PROTO_RECMARK_H
 
 #include "meta/file.h"
 
 /* The longest record: a WRITE of wtmax with the largest header that XDR allows. */
-#define RECORD_MAX (FILE_IO_MAX + 8 * KIB)
-#define RECORD_MARK_BYTES 4
-#define RECORD_LAST 0x80000000u
+#define RECMARK_MAX (FILE_IO_MAX + 8 * KIB)
+#define RECMARK_BYTES 4
+#define RECMARK_LAST 0x80000000u
 
-struct record {
+struct recmark {
 	uint32_t left;  /* of the fragment, not yet taken */
 	uint32_t len;   /* of all fragments so far */
-	uint8_t mark[RECORD_MARK_BYTES];
+	uint8_t mark[RECMARK_BYTES];
 	uint8_t nmark;  /* bytes of the mark that are here */
 	bool last;      /* the fragment is the record's last */
 };
 
 /* Before the first byte of a record. */
-void record_init(struct record *r);
+void recmark_init(struct recmark *r);
 
 /*
  * Takes bytes of a mark from p: returns how many, or -EMSGSIZE when the record
- * would be longer than RECORD_MAX (the stream is of no more use).
+ * would be longer than RECMARK_MAX (the stream is of no more use).
  */
-int record_mark(struct record *r, const uint8_t *p, size_t len);
+int recmark_feed(struct recmark *r, const uint8_t *p, size_t len);
 /* Notes that n <= r->left bytes of the record's body were taken. */
-void record_take(struct record *r, uint32_t n);
+void recmark_take(struct recmark *r, uint32_t n);
 
 /* The next byte of the stream belongs to a mark. */
 static inline bool
-record_wants_mark(const struct record *r)
+recmark_wants_mark(const struct recmark *r)
 {
-	return r->nmark < RECORD_MARK_BYTES;
+	return r->nmark < RECMARK_BYTES;
 }
 
 static inline bool
-record_ended(const struct record *r)
+recmark_ended(const struct recmark *r)
 {
-	return r->nmark == RECORD_MARK_BYTES && r->last && r->left == 0;
+	return r->nmark == RECMARK_BYTES && r->last && r->left == 0;
 }
 
 /* Nothing of the record has been seen. */
 static inline bool
-record_is_new(const struct record *r)
+recmark_is_new(const struct recmark *r)
 {
 	return r->nmark == 0 && r->len == 0;
 }
