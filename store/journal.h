@@ -58,6 +58,8 @@ int journal_scan(const char *dir, const uint8_t uuid[16],
                  struct jrecord **recs, size_t *nrecs, uint64_t *max_seq, uint64_t *max_epoch, char why[256]);
 /* Deletes scanned segments without live records now, and from now on each when its last record is retired. */
 void journal_scan_done(void);
+/* Forgets scanned segments and leaves their files: for who only looks (tools), and after a start that failed. */
+void journal_scan_free(void);
 
 /* On the core, blocking: makes this run's segments (prewritten, synced). */
 int  journal_open(struct journal **out, int core, const struct journal_opts *opts, char why[256]);
@@ -80,6 +82,8 @@ uint64_t journal_last(const struct journal *j);    /* greatest appended seq */
 /* Below this all records of this journal are retired: what to put under 'J'. */
 uint64_t journal_tail(const struct journal *j);
 uint64_t journal_epoch(const struct journal *j);
+struct journal_stats { uint64_t records, groups, bytes; }; /* written in all, descriptors and padding too */
+const struct journal_stats *journal_stats(const struct journal *j);
 /* Bytes of segments in use and in all. */
 void journal_usage(const struct journal *j, uint64_t *used, uint64_t *total);
 /* The greatest seq of the oldest segment in use: what to upload first when room is short. */

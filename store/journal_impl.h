@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the journal know of each other.  Not for the layers above.
+ *
+ *   journal.c         appends, groups in flight, sync, reading back
+ *   journal_ring.c    the segments of this run: made ahead, reused in order, room
+ *   journal_scan.c    the segments of earlier runs: read at start, deleted in order
+ *   journal_format.c  the bytes
+ */
+#ifndef STORE_JOURNAL_IMPL_H
+#define STORE_JOURNAL_IMPL_H
+
+#include <stdatomic.h>
+
+#include "reactor/disk.h"
+#include "reactor/reactor.h"
+#include "reactor/worker.h"
+#include "store/journal_format.h"
+
+#define JGROUP_BYTES   (2 * MIB) /* a group closes before it is longer */
+#define JGROUPS        32        /* gathering, waiting and in flight */
+#define JIN_FLIGHT     2
+#define JPATH_MAX      512
+
+/* A segment file.  Freed when it has no holder and no list any more. */
+struct jseg {
+	struct jseg *next;
+	_Atomic uint32_t holders; /* live records, and 1 for the list that it is in */
+	int fd;
+	uint32_t bytes;
+	uint64_t number, epoch, first_seq, last_seq;
+	uint64_t retire_seq;      /* ring: free once this is durable */
+	uint32_t core;
+	bool retiring;            /* was seen without live records, which is final */
+	char path[JPATH_MAX];
+};
+
+static inline bool
+jseg_is_live(const struct jseg *s)
+{
+	return atomic_load_explicit(&s->holders, memory_order_acquire) > 1;
+}
+
+/* Drops the list's hold.  The file stays as it is. */
+void jseg_release(struct jseg *s);
+/* fsync of a directory. */
+int  jdir_sync(const char *dir);
+/* Reads and writes past the page cache, where the file system can. */
+void jseg_direct(int fd);
+
+struct jgroup {
+	struct op op;             /* of the write */
+	struct journal *j;
+	struct op *waiters, **waiters_tail;
+	struct jseg *seg;
+	uint8_t *head, *desc;     /* two blocks, one after the other */
+	bool heads_segment;       /* the first of its segment carries the header */
+	bool done;
+	uint32_t off, bytes;      /* in the segment; all that is written */
+	uint32_t left, tries;     /* still to write; writes that brought nothing, in a row */
+	uint64_t first_seq;
+	uint32_t nrec;
+	int niov, iov_at;
+	struct iovec iov[JGROUP_RECORDS + 1];
+	struct buf *hold[JGROUP_RECORDS];
+};
+
+enum grow_stage { GROW_IDLE, GROW_CREATE, GROW_ZERO, GROW_SYNC, GROW_UNDO };
+
+/* The making of one more segment, in the background. */
+struct jgrow {
+	struct work work;
+	struct op op;
+	enum grow_stage stage;
+	struct jseg *seg;
+	uint32_t zeroed;
+	bool reserved;            /* the blocks are allocated: it can be used before all is zeroed */
+	bool complained;
+	uint64_t retry_ns;
+};
+
+struct jfifo {
+	struct jseg *head, **tail;
+	uint32_t count;
+};
+
+struct journal {
+	int core, err;
+	struct journal_opts opts;
+	char dir[JPATH_MAX - 64];
+	uint8_t uuid[16], run[16];
+	_Atomic uint64_t last, durable; /* written by the core, read by the reaper (journal_scan.c) */
+	struct lap_hook hook;
+
+	/* Groups by number: acked <= issued <= next, at group[n % JGROUPS]. */
+	uint64_t acked, issued, next;
+	struct jgroup *gather;    /* the last one while it takes records, or NULL */
+	struct jgroup *group;
+	struct buf *pages[JGROUPS * 2 * PAGE / BUF_LARGE_BYTES];
+	struct journal_stats stats;
+
+	/* Segments, oldest first; `open` is the last of used while it takes groups, or NULL. */
+	struct jfifo used, free;
+	struct jseg *open;
+	uint32_t fill;            /* where the next group goes in open */
+	uint64_t number;          /* the next segment's */
+	uint64_t files;           /* names given */
+	uint64_t total_bytes, used_bytes;
+	struct op *room, **room_tail;
+	bool clean;               /* at the end of the last lap: nothing live, all durable */
+	struct jgrow grow;
+	struct timer poll;
+	struct op poll_op;
+};
+
+/* ---- journal_ring.c */
+/* Blocking: the first segment. */
+int  jring_open(struct journal *j, char why[256]);
+void jring_close(struct journal *j);
+/* Opens the next free segment for groups, or NULL; the open one is full. */
+struct jseg *jring_next(struct journal *j);
+/* Once a lap: frees segments, wakes who waits for room, makes more. */
+void jring_lap(struct journal *j);
+void jring_fail(struct journal *j);
+
+/* ---- journal_scan.c */
+/* Segments of earlier runs are left: nothing of this run may be overwritten before. */
+bool jscan_is_left(void);
+void jscan_opened(struct journal *j);
+void jscan_closed(struct journal *j);
+/* On each journal's core, now and then. */
+void jscan_reap(struct journal *j);
+bool jscan_wants_poll(const struct journal *j);
+
+#endif
