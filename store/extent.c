@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/extent.h"
+
+#include "reactor/reactor.h"
+
+static struct slab slabs[REACTOR_MAX_CORES];
+
+static struct slab *
+slab(void)
+{
+	assert(reactor_core() >= 0);
+	return &slabs[reactor_core()];
+}
+
+static int
+by_offset(struct extent *a, struct extent *b)
+{
+	return a->off < b->off ? -1 : a->off > b->off;
+}
+
+/* The functions of the tree that we have no use for may go. */
+RB_GENERATE_INTERNAL(extent_tree, extent, node, by_offset, __attribute__((unused)) static)
+
+int
+extent_init(uint32_t max_extents)
+{
+	return slab_init(slab(), "extents", sizeof(struct extent), max_extents);
+}
+
+void
+extent_fini(void)
+{
+	slab_fini(slab());
+}
+
+uint32_t
+extent_room(void)
+{
+	return slab()->count - slab()->used;
+}
+
+void
+extents_init(struct extents *t)
+{
+	*t = (struct extents){ .tree = RB_INITIALIZER(&t->tree) };
+}
+
+static uint64_t
+end_of(const struct extent *e)
+{
+	return e->off + e->len;
+}
+
+static void
+link_in(struct extents *t, struct extent *e)
+{
+	struct extent *other = RB_INSERT(extent_tree, &t->tree, e);
+
+	assert(!other);
+	t->bytes += e->len;
+	t->count++;
+}
+
+static void
+drop(struct extents *t, struct extent *e)
+{
+	RB_REMOVE(extent_tree, &t->tree, e);
+	t->bytes -= e->len;
+	t->count--;
+	if (e->buf)
+		buf_put(e->buf);
+	jloc_put(&e->loc);
+	slab_put(slab(), e);
+}
+
+/* The order in the tree stays: what lies before ends before. */
+static void
+trim_front(struct extents *t, struct extent *e, uint64_t to)
+{
+	uint32_t n = (uint32_t)(to - e->off);
+
+	e->off += n;
+	e->boff += n;
+	e->len -= n;
+	t->bytes -= n;
+}
+
+static void
+trim_back(struct extents *t, struct extent *e, uint64_t to)
+{
+	uint32_t n = (uint32_t)(end_of(e) - to);
+
+	e->len -= n;
+	t->bytes -= n;
+}
+
+/* Makes [at, end) of e an extent of its own, with its own holds, so that a hole can be cut before it. */
+static bool
+split(struct extents *t, struct extent *e, uint64_t at)
+{
+	struct extent *right = slab_get(slab());
+
+	if (!right)
+		return false;
+	*right = *e;
+	right->off = at;
+	right->boff = e->boff + (uint32_t)(at - e->off);
+	right->len = (uint32_t)(end_of(e) - at);
+	if (right->buf)
+		buf_keep(right->buf);
+	jloc_get(&right->loc);
+	trim_back(t, e, at);
+	link_in(t, right);
+	return true;
+}
+
+/* Frees [off, end) of e, which overlaps it.  False: it needed one more and there is none; nothing has changed. */
+static bool
+punch(struct extents *t, struct extent *e, uint64_t off, uint64_t end)
+{
+	if (e->off < off && end_of(e) > end) {
+		if (!split(t, e, end))
+			return false;
+		trim_back(t, e, off);
+	} else if (e->off < off) {
+		trim_back(t, e, off);
+	} else if (end_of(e) > end) {
+		trim_front(t, e, end);
+	} else {
+		drop(t, e);
+	}
+	return true;
+}
+
+struct extent *
+extent_at(const struct extents *t, uint64_t off)
+{
+	struct extent *e = RB_ROOT(&t->tree), *best = NULL;
+
+	while (e) {
+		if (end_of(e) > off) {
+			best = e;
+			e = RB_LEFT(e, node);
+		} else {
+			e = RB_RIGHT(e, node);
+		}
+	}
+	return best;
+}
+
+struct extent *
+extent_next(const struct extents *t, struct extent *e)
+{
+	(void)t;
+	return RB_NEXT(extent_tree, &t->tree, e);
+}
+
+int
+extent_insert(struct extents *t, uint64_t off, uint32_t len, struct buf *buf, uint32_t boff,
+              const struct jloc *loc, uint64_t seq, uint64_t now_ns)
+{
+	struct extent *new, *e, *next;
+	uint64_t end = off + len;
+
+	assert(len > 0 && end > off);
+	new = slab_get(slab());
+	if (!new)
+		return -ENOMEM;
+	for (e = extent_at(t, off); e && e->off < end; e = next) {
+		next = extent_next(t, e);
+		if (!punch(t, e, off, end)) {
+			/* Only one that holds all of the new one is split: it is the first and the only one. */
+			slab_put(slab(), new);
+			return -ENOMEM;
+		}
+	}
+	*new = (struct extent){
+		.off = off,
+		.len = len,
+		.boff = boff,
+		.buf = buf ? buf_keep(buf) : NULL,
+		.loc = *loc,
+		.seq = seq,
+		.born_ns = now_ns,
+	};
+	link_in(t, new);
+	return 0;
+}
+
+void
+extent_cut(struct extents *t, uint64_t size)
+{
+	struct extent *e, *next;
+
+	for (e = extent_at(t, size); e; e = next) {
+		next = extent_next(t, e);
+		punch(t, e, size, UINT64_MAX);
+	}
+}
+
+void
+extent_drop(struct extents *t, uint64_t off, uint64_t len, uint64_t upto)
+{
+	uint64_t end = len < UINT64_MAX - off ? off + len : UINT64_MAX;
+	struct extent *e, *next;
+
+	for (e = extent_at(t, off); e && e->off < end; e = next) {
+		next = extent_next(t, e);
+		/* Where there is none to split with, it stays dirty as a whole: uploaded twice, and right. */
+		if (e->seq <= upto)
+			(void)punch(t, e, off, end);
+	}
+}
+
+void
+extents_clear(struct extents *t)
+{
+	extent_cut(t, 0);
+	assert(t->bytes == 0 && t->count == 0);
+}
