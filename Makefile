@@ -42,6 +42,20 @@ $(OUT)/unit/%: tests/unit/%.c $(LIB)
 unit: $(UNIT)
 	@tests/unit/run.sh $(UNIT)
 
+# ---- programs that talk to a server: tests/client is their NFS client
+CLIENT = $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/client/*.c))
+CLIENT_LIB = $(OUT)/libclient.a
+$(CLIENT_LIB): $(CLIENT)
+	@rm -f $@; $(AR) rcs $@ $(CLIENT)
+BENCH = $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
+$(OUT)/bench/%: bench/%.c $(CLIENT_LIB) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(CLIENT_LIB) $(LIB) $(LDLIBS)
+bench-programs: $(BENCH)
+bench: deps-bench
+	@$(MAKE) --no-print-directory all bench-programs
+	@bench/run.sh --binary $(BIN) --client $(OUT)/bench/nfs
+
 hdr-check:
 	@for h in $(HDR); do $(CC) $(CPPFLAGS) $(CFLAGS) -MF /dev/null -fsyntax-only -x c $$h || exit 1; done
 layers:
@@ -55,6 +69,8 @@ deps:
 	@tools/deps.sh $(DEPS_BUILD)
 deps-test: deps
 	@tools/deps.sh $(DEPS_TEST)
+deps-bench: deps
+	@tools/deps.sh $(DEPS_BENCH)
 run: deps
 	@$(MAKE) --no-print-directory all
 	@tools/run.sh $(BIN) $(DATA)
@@ -68,5 +84,5 @@ tidy:
 clean:
 	rm -rf build
 
-.PHONY: all unit hdr-check layers list-crash-points deps deps-test run check install tidy clean
--include $(OBJ:.o=.d) $(TOOL:.o=.d) $(UNIT:=.d)
+.PHONY: all unit bench bench-programs deps-bench hdr-check layers list-crash-points deps deps-test run check install tidy clean
+-include $(OBJ:.o=.d) $(TOOL:.o=.d) $(UNIT:=.d) $(CLIENT:.o=.d) $(BENCH:=.d)
