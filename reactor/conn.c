@@ -487,6 +487,7 @@ start_send(struct conn *c)
 static void
 bury(struct conn *c)
 {
+	c->refs++; /* whoever is told may put the last */
 	if (!c->buried) {
 		c->buried = true;
 		net_core.opts.vt->closed(c, c->user);
@@ -498,7 +499,7 @@ bury(struct conn *c)
 		drop_out(c);
 	if (c->fill && c->recv_state != RECV_FILL)
 		fill_end(c, -ECONNRESET);
-	conn_check_free(c);
+	conn_put(c);
 }
 
 void
@@ -512,7 +513,6 @@ conn_flush(struct conn *c)
 	}
 	start_recv(c);
 	start_send(c);
-	conn_check_free(c);
 }
 
 void

@@ -28,10 +28,10 @@ __thread struct net_core net_core;
 
 static __thread struct {
 	int fd; /* listener, -1: none */
-	bool accepting;   /* the kernel has an accept */
-	bool stopped;     /* for good */
-	bool full;        /* no room for another connection */
-	bool bufs;
+	bool accepting; /* the kernel has an accept */
+	bool stopped;   /* for good */
+	bool cancelled; /* the multishot accept, which has not ended yet */
+	uint32_t backlog;
 	struct ring_req accept;
 	struct timer retry, idle;
 	struct op retry_op, idle_op;
@@ -74,13 +74,22 @@ net_flush(void)
 	return n;
 }
 
+/* A multishot accept may bring a whole backlog at once; it needs room for it. */
+static bool
+room_for_many(void)
+{
+	return net.conns.count - net.count > 2 * net.backlog;
+}
+
+/* Where there is no room at all, peers wait in the backlog until somebody leaves. */
 static void
 start_accept(void)
 {
-	if (net.fd < 0 || net.accepting || net.stopped || net.full)
+	if (net.fd < 0 || net.accepting || net.stopped || net.count == net.conns.count)
 		return;
 	net.accepting = true;
-	ring_accept(net.fd, &net.accept);
+	net.cancelled = false;
+	ring_accept(net.fd, room_for_many(), &net.accept);
 }
 
 void
@@ -97,10 +106,7 @@ net_free_conn(struct conn *c)
 	slab_put(&net.conns, c);
 	net.count--;
 	stat_add(&net_core.stats->open, (uint64_t)-1);
-	if (net.full) {
-		net.full = false;
-		start_accept();
-	}
+	start_accept();
 	if (net.count == 0 && net.close_wait) {
 		reactor_post(net.close_wait, 0);
 		net.close_wait = NULL;
@@ -140,7 +146,6 @@ add_conn(int fd)
 		c->next->prev = c;
 	net.all = c;
 	net.count++;
-	net.full = net.count == net.conns.count;
 	stat_add(&net_core.stats->accepted, 1);
 	stat_add(&net_core.stats->open, 1);
 	if (getpeername(fd, (struct sockaddr *)&c->peer, &len) == 0) {
@@ -162,10 +167,13 @@ accept_done(struct ring_req *r, int res, uint32_t flags)
 	(void)r;
 	if (res >= 0)
 		add_conn(res);
-	if (net.full && net.accepting && flags & RING_MORE)
-		ring_cancel(&net.accept); /* others wait in the backlog until one leaves */
-	if (flags & RING_MORE)
+	if (flags & RING_MORE) {
+		if (!room_for_many() && !net.cancelled) {
+			net.cancelled = true;
+			ring_cancel(&net.accept);
+		}
 		return;
+	}
 	net.accepting = false;
 	if (net.stopped) {
 		close(net.fd);
@@ -191,14 +199,14 @@ retry_accept(struct op *op)
 	start_accept();
 }
 
-/* Who holds no request of a peer that is silent: the peer may be long gone. */
+/* A peer that is silent may be long gone. */
 static void
 close_idle(struct op *op)
 {
 	uint64_t limit = net_core.opts.idle_timeout_ns, now = reactor_now_ns();
 
 	for (struct conn *c = net.all; c; c = c->next)
-		if (now - c->active_ns > limit && (c->refs == 1 || c->unsent > 0 || c->fill))
+		if (now - c->active_ns > limit)
 			conn_close(c);
 	timer_start(&net.idle, limit / 4 + 1, op);
 }
@@ -323,7 +331,7 @@ net_listen(const struct net_opts *opts, char why[256])
 	err = set_options(fd, opts, why);
 	if (err < 0)
 		goto fail;
-	if (bind(fd, (const struct sockaddr *)&at, addr_bytes(&at)) < 0 || listen(fd, 4096) < 0 ||
+	if (bind(fd, (const struct sockaddr *)&at, addr_bytes(&at)) < 0 || listen(fd, (int)net.backlog) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&at, &len) < 0) {
 		err = bind_failed(-errno, &at, why);
 		goto fail;
@@ -353,7 +361,9 @@ net_stop_accepting(void)
 	net.stopped = true;
 	(void)timer_stop(&net.retry);
 	if (net.accepting) {
-		ring_cancel(&net.accept); /* accept_done closes */
+		if (!net.cancelled)
+			ring_cancel(&net.accept);
+		net.cancelled = true; /* accept_done closes */
 	} else if (net.fd >= 0) {
 		close(net.fd);
 		net.fd = -1;
@@ -395,6 +405,7 @@ net_core_init(uint32_t max_conns, uint32_t recv_bufs, uint32_t recv_buf_bytes, c
 	memset(&net, 0, sizeof(net));
 	net.fd = -1;
 	net.dirty_tail = &net.dirty;
+	net.backlog = MAX(16, MIN(4096, max_conns / 4));
 	net.accept.done = accept_done;
 	net.retry_op.resume = retry_accept;
 	net.idle_op.resume = close_idle;

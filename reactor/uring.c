@@ -305,11 +305,14 @@ ring_has_vec_fixed(void)
 }
 
 void
-ring_accept(int fd, struct ring_req *r)
+ring_accept(int fd, bool multishot, struct ring_req *r)
 {
 	struct io_uring_sqe *sqe = get_sqe();
 
-	io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+	if (multishot)
+		io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+	else
+		io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
 	for_req(sqe, r);
 }
 

@@ -58,7 +58,7 @@ void ring_fdatasync(int fd, struct op *op);
 bool ring_has_vec_fixed(void);
 
 /* Sockets. */
-void ring_accept(int fd, struct ring_req *r); /* multishot */
+void ring_accept(int fd, bool multishot, struct ring_req *r);
 /*
  * Receives into provided buffers.  Multishot, ended by the kernel after
  * `limit` bytes or a little more (one buffer); only where ring_has_recv_limit().
