@@ -389,11 +389,7 @@ session_rest(struct session *s)
 	if (!recmark_ended(&s->rec))
 		return recmark_wants_mark(&s->rec) && s->in_len > 0;
 	if (s->call) {
-		struct nfs_call *c = s->call;
-
-		s->call = NULL;
-		session_next_record(s);
-		call_start_write(c);
+		session_write_start(s);
 		return true;
 	}
 	s->overlong = true;

@@ -91,6 +91,8 @@ void session_call_finished(struct session *s, uint32_t owed);
 bool session_write_call(struct session *s);
 bool session_write_bufs(struct session *s);
 bool session_write_data(struct session *s);
+/* The record of s->call is all here. */
+void session_write_start(struct session *s);
 /* Gives back what a WRITE that will not be finished holds. */
 void session_write_drop(struct session *s);
 /* Whether the head at hand begins a WRITE whose arguments are all there; then s->write is filled. */

@@ -120,17 +120,21 @@ fill(struct session *s, uint32_t len)
 	return conn_fill(s->conn, s->iov, n, &s->op);
 }
 
-static void
-give_payload(struct session *s)
+void
+session_write_start(struct session *s)
 {
-	struct file_write *w = &s->call->u.write;
+	struct nfs_call *c = s->call;
+	struct file_write *w = &c->u.write;
 	uint32_t cap = buf_bytes(s);
 
+	/* None when it is refused anyway, or empty. */
 	for (int i = 0; i < s->nbufs; i++)
 		w->payload[i] = (struct bufref){ .buf = s->buf[i], .len = MIN(cap, s->data_len - (uint32_t)i * cap) };
 	w->npayload = s->nbufs;
 	s->nbufs = 0;
-	s->stage = SESSION_REST;
+	s->call = NULL;
+	session_next_record(s);
+	call_start_write(c);
 }
 
 /* What conn_fill brought, or that it brought nothing. */
@@ -155,7 +159,7 @@ session_write_data(struct session *s)
 		return take_fill(s);
 	need = s->data_len - s->filled;
 	if (need == 0) {
-		give_payload(s);
+		s->stage = SESSION_REST;
 		return true;
 	}
 	if (recmark_ended(&s->rec)) {
