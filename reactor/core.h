@@ -9,8 +9,31 @@
 #ifndef REACTOR_CORE_H
 #define REACTOR_CORE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "reactor/base.h"
 #include "reactor/reactor.h"
+
+/* A core as start.c makes it and reactor.c runs it. */
+struct core {
+	_Alignas(CACHELINE) struct reactor_stats stats;
+	pthread_t thread;
+	int id, ring_fd, event_fd;
+	int err; /* of setup or init */
+	char why[256];
+	/* For the end: written by the core at the end of a lap, read by core 0. */
+	_Atomic uint64_t laps, sent, taken;
+	_Atomic bool quiet;
+};
+
+/* reactor.c: all cores, or none; then on each core's thread, in this order. */
+void loop_set_cores(struct core *all, int n);
+void loop_init(struct core *c);
+void loop_watch_event(void); /* once there is a ring */
+void loop_take_time(void);
+/* Laps until all cores are stopped and quiet; polls so long before it sleeps. */
+void loop_run(uint64_t spin_ns);
 
 /*
  * Which function took longest in this lap, for the log of slow ones.  Whatever

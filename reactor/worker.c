@@ -69,7 +69,7 @@ worker_start(int n)
 	assert(n > 0 && n <= MAX_WORKERS);
 	sem_init(&there, 0, 0);
 	for (running = 0; running < n; running++) {
-		char name[16];
+		char name[32];
 		int err = pthread_create(&threads[running], NULL, worker_main, NULL);
 
 		if (err) {
