@@ -12,7 +12,8 @@
 #include "meta/record.h"
 #include "reactor/buf.h"
 
-struct file; /* file.h: dirty extents, chunk maps */
+struct file;       /* file.h: dirty extents, chunk maps */
+struct file_trunc;
 
 struct inode {
 	uint64_t ino;
@@ -22,9 +23,11 @@ struct inode {
 	uint32_t refs;
 	bool loaded, gone;          /* gone: removed while somebody held it */
 	bool locked;
+	bool handing;               /* the lock goes to the next in line within this lap */
 	bool dirty_times;           /* atime (relatime) newer than RocksDB's, written with the next batch */
 	struct op_wait *loaders, *lock_first, **lock_last; /* FIFO */
-	struct op_wait *unlock_waiters;
+	struct op_wait *unlock_waiters, **unlock_last;     /* FIFO */
+	struct op hand;
 	struct file *file;          /* NULL until data is touched */
 };
 struct op_wait { struct op_wait *next; struct op *op; };
@@ -45,6 +48,7 @@ struct inode_get {
 };
 enum op_state inode_get(struct inode_get *g, uint64_t ino, uint64_t gen, struct op *op);
 void inode_keep(struct inode *i);
+/* The last put of one that is gone forgets its data (file_forget). */
 void inode_put(struct inode *i);
 /* In memory already?  No reference, valid until the next wait. */
 struct inode *inode_find(uint64_t ino);
@@ -61,23 +65,41 @@ struct inode_lock {
 	struct op_wait link;
 	struct op step;
 	uint64_t ino, gen;
-	struct attr attr;      /* as granted; change it, then inode_unlock(..., true) */
+	struct attr attr;      /* as granted; change it, set `changed`, then inode_unlock */
+	struct attr was;       /* as granted */
 	struct inode *inode;   /* dereference on the owner's core only */
+	struct file_trunc *trunc; /* prepared: file_truncated runs when the change is installed */
 	bool held, changed, removed;
+	int stage;
 };
 enum op_state inode_lock(struct inode_lock *l, uint64_t ino, uint64_t gen, struct op *op);
 /*
- * Gives the lock back; one way, l is free again when `op` resumes.
+ * Gives the lock back; l is free again when `op` resumes.
  * l->changed: l->attr becomes the inode's attributes.  l->removed: the inode
- * is gone: its dirty data is dropped, later lookups are -ESTALE.
+ * is gone, later lookups are -ESTALE; the reference stays until inode_forget.
  */
 enum op_state inode_unlock(struct inode_lock *l, struct op *op);
+/*
+ * After the unlock of a removed one, when its removal is durable: drops its dirty data.
+ * (Earlier, a crash could bring the file back without the data that was acknowledged.)
+ * When the removal's sync has failed (!durable) the data stays in the journal for the next start.
+ */
+enum op_state inode_forget(struct inode_lock *l, bool durable, struct op *op);
 
-/* On the owner: waits while somebody else holds the lock (WRITE, flush). */
+/*
+ * On the owner, with a reference: waits while somebody else holds the lock (WRITE, flush).
+ * When `op` resumes it is not locked; what must happen before the next lock happens without another wait.
+ */
 enum op_state inode_wait_unlocked(struct inode *i, struct op_wait *w, struct op *op);
 
-/* Attributes of many inodes at once (READDIRPLUS), from memory where there, else RocksDB; one message a core. */
-#define ATTRS_MAX 64
-struct attrs_get; /* inode.c's author defines it here */
+/* A copy of the attributes of any core's inode.  op->res as inode_get. */
+struct inode_peek {
+	struct shard_call call;
+	struct inode_get get;
+	struct op step;
+	uint64_t ino, gen;
+	struct attr attr;
+};
+enum op_state inode_peek(struct inode_peek *p, uint64_t ino, uint64_t gen, struct op *op);
 
 #endif

@@ -61,6 +61,9 @@ struct meta_req {
 #define ACC_DELETE  0x10
 #define ACC_EXECUTE 0x20
 
+/* Private: a place in the line for one of the core's transactions. */
+struct txn_wait { struct txn_wait *next; struct meta_txn **out; struct op *op; };
+
 struct meta_name { const char *s; uint32_t len; }; /* not terminated; no '/' or NUL allowed: -EINVAL / -EACCES per RFC */
 
 struct meta_getattr {
@@ -106,7 +109,8 @@ struct meta_setattr {
 	struct wcc wcc;
 	/* private */
 	struct meta_txn *txn;
-	int stage;
+	struct txn_wait line;
+	int stage, res;
 	struct op step;
 	struct op *wait;
 };
@@ -122,8 +126,8 @@ struct meta_lookup {
 	struct inode_get get;
 	struct kv_get kv;
 	uint8_t val[DIRENT_BYTES];
-	struct shard_call call;
-	int stage;
+	struct inode_peek peek;
+	int stage, tries;
 	struct op step;
 	struct op *wait;
 };
@@ -135,7 +139,7 @@ struct meta_readlink {
 	bool has_attr;
 	struct attr attr;
 	struct inode_get get;
-	struct kv_get kv;
+	struct kv_get_any kv;
 	struct op step;
 	struct op *wait;
 	int stage;
@@ -158,7 +162,12 @@ struct meta_create {
 	struct wcc dir;           /* on errors too where has_* say so */
 	/* private */
 	struct meta_txn *txn;
-	int stage;
+	struct txn_wait line;
+	struct meta_setattr trunc; /* of one that is there already */
+	struct op trunc_step;
+	struct inode_peek peek;
+	struct shard_call call;
+	int stage, res, tries;
 	struct op step;
 	struct op *wait;
 };
@@ -170,7 +179,9 @@ struct meta_unlink {
 	struct wcc dir;
 	/* private */
 	struct meta_txn *txn;
-	int stage;
+	struct txn_wait line;
+	struct fref child;
+	int stage, res, tries;
 	struct op step;
 	struct op *wait;
 };
@@ -182,7 +193,12 @@ struct meta_rename {
 	struct wcc from_wcc, to_wcc;
 	/* private */
 	struct meta_txn *txn;
-	int stage;
+	struct txn_wait line;
+	struct dirent_rec src, dst; /* dst.ino 0: there is none */
+	bool mutex;
+	uint64_t walk;
+	uint32_t depth;
+	int stage, res, tries;
 	struct op step;
 	struct op *wait;
 };
@@ -196,7 +212,8 @@ struct meta_link {
 	struct wcc dir_wcc;
 	/* private */
 	struct meta_txn *txn;
-	int stage;
+	struct txn_wait line;
+	int stage, res;
 	struct op step;
 	struct op *wait;
 };
@@ -230,7 +247,12 @@ struct meta_readdir {
 	bool has_dir;
 	struct attr dir;
 	/* private */
-	struct meta_txn *txn;
+	struct inode_get get;
+	struct kv_scan scan;
+	struct shard_msg trip;    /* to the owners of the entries, one after the other */
+	uint64_t visit;           /* cores still to be visited, a bit each */
+	int home;
+	uint32_t bytes, names_len, ndots;
 	int stage;
 	struct op step;
 	struct op *wait;
@@ -244,8 +266,7 @@ struct meta_fsstat {
 	uint64_t total_inodes, free_inodes, used_inodes;
 	/* private */
 	struct inode_get get;
-	struct kv_get kv;
-	uint8_t val[16];
+	struct work work;
 	int stage;
 	struct op step;
 	struct op *wait;
