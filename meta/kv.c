@@ -375,6 +375,15 @@ struct kv_batch *kv_batch_new(void)           { return (struct kv_batch *)(void 
 void kv_batch_free(struct kv_batch *b)        { rocksdb_writebatch_destroy(rocks(b)); }
 void kv_batch_clear(struct kv_batch *b)       { rocksdb_writebatch_clear(rocks(b)); }
 
+size_t
+kv_batch_bytes(struct kv_batch *b)
+{
+	size_t len;
+
+	rocksdb_writebatch_data(rocks(b), &len);
+	return len;
+}
+
 void
 kv_batch_put(struct kv_batch *b, const void *key, size_t klen, const void *val, size_t vlen)
 {
@@ -497,6 +506,13 @@ kv_get(struct kv_get *g, const void *key, size_t klen, void *out, uint32_t cap, 
 	g->out = out;
 	g->cap = cap;
 	return worker_run(&g->work, get_work, op);
+}
+
+int
+kv_get_try(const void *key, size_t klen, void *out, uint32_t cap)
+{
+	count(&counters()->gets);
+	return get_copy(kv.ro_mem, key, klen, out, cap);
 }
 
 static int

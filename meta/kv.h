@@ -39,6 +39,8 @@ struct kv_get {
 };
 enum op_state kv_get(struct kv_get *g, const void *key, size_t klen, void *out, uint32_t cap,
                      struct op *op);
+/* Only where it cannot touch the disk: else -EAGAIN. */
+int kv_get_try(const void *key, size_t klen, void *out, uint32_t cap);
 /* Any length: *out is malloc'ed by kv, the caller frees.  For long values (chunk records). */
 struct kv_get_any {
 	struct work work;
@@ -58,7 +60,8 @@ struct kv_scan {
 	void *arg;
 };
 /* Inline at block-cache tier where it can, else on a worker: fn must then be callable from any thread, and
- * is restarted from `from` after `reset` when the inline try met the disk half-way. */
+ * is restarted from `from` after `reset` when the inline try met the disk half-way.  op->res: 0 at the end,
+ * what fn stopped with, or -EIO. */
 enum op_state kv_scan(struct kv_scan *s, void (*reset)(void *arg), struct op *op);
 /* Blocking forms for start-up, tools and worker threads. */
 int kv_get_now(const void *key, size_t klen, void *out, uint32_t cap);
@@ -69,6 +72,7 @@ struct kv_batch; /* really rocksdb_writebatch_t */
 struct kv_batch *kv_batch_new(void);
 void kv_batch_free(struct kv_batch *b);
 void kv_batch_clear(struct kv_batch *b);
+size_t kv_batch_bytes(struct kv_batch *b);
 void kv_batch_put(struct kv_batch *b, const void *key, size_t klen, const void *val, size_t vlen);
 void kv_batch_del(struct kv_batch *b, const void *key, size_t klen);
 void kv_batch_merge(struct kv_batch *b, const void *key, size_t klen, const void *val, size_t vlen);
