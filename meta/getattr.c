@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* GETATTR and ACCESS: a copy of the attributes, no lock. */
+#include "meta/perm.h"
+
+/* The inode is here, or it is not.  Also of another share than the handle says. */
+static int
+attr_take(struct inode_get *g, uint32_t share, struct attr *out, int res)
+{
+	if (res < 0)
+		return res;
+	*out = g->inode->attr;
+	inode_put(g->inode);
+	return out->share == share ? 0 : -ESTALE;
+}
+
+static void
+getattr_resume(struct op *step)
+{
+	struct meta_getattr *m = container_of(step, struct meta_getattr, step);
+
+	m->wait->res = attr_take(&m->get, m->req.f.share, &m->attr, step->res);
+	m->wait->resume(m->wait);
+}
+
+enum op_state
+meta_getattr(struct meta_getattr *m, struct op *op)
+{
+	m->wait = op;
+	m->step.resume = getattr_resume;
+	if (inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
+		return OP_PENDING;
+	return op_done(op, attr_take(&m->get, m->req.f.share, &m->attr, m->step.res));
+}
+
+static int
+access_take(struct meta_access *m, int res)
+{
+	res = attr_take(&m->get, m->req.f.share, &m->attr, res);
+	if (res == 0)
+		m->mask = perm_access(&m->attr, &m->req.cred, m->mask);
+	return res;
+}
+
+static void
+access_resume(struct op *step)
+{
+	struct meta_access *m = container_of(step, struct meta_access, step);
+
+	m->wait->res = access_take(m, step->res);
+	m->wait->resume(m->wait);
+}
+
+enum op_state
+meta_access(struct meta_access *m, struct op *op)
+{
+	m->wait = op;
+	m->step.resume = access_resume;
+	if (inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
+		return OP_PENDING;
+	return op_done(op, access_take(m, m->step.res));
+}

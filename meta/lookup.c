@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/dir.h"
+#include "meta/perm.h"
+
+/* Each time somebody else has removed or replaced the name meanwhile. */
+#define TRIES_MAX 16
+
+enum { LOOKUP_DIR, LOOKUP_FIND, LOOKUP_FOUND, LOOKUP_PEEKED };
+
+static int
+lookup_check(struct meta_lookup *m)
+{
+	int err;
+
+	m->dir = m->get.inode->attr;
+	inode_put(m->get.inode);
+	if (m->dir.share != m->req.f.share)
+		return -ESTALE;
+	m->has_dir = true;
+	if (m->dir.type != FT_DIR)
+		return -ENOTDIR;
+	if (!perm_allows(&m->dir, &m->req.cred, MAY_EXEC))
+		return -EACCES;
+	err = dir_name_check(&m->name);
+	return err == -EINVAL ? -EACCES : err; /* RFC 1813 §3.3.3 has no INVAL */
+}
+
+/* "." and ".." are not in the database. */
+static bool
+lookup_dots(struct meta_lookup *m)
+{
+	m->child = (struct fref){ .share = m->dir.share };
+	if (dir_name_is_dot(&m->name)) {
+		m->child.ino = m->dir.ino;
+		m->child.gen = m->dir.gen;
+		return true;
+	}
+	m->child.ino = m->dir.parent;
+	return dir_name_is_dotdot(&m->name);
+}
+
+static enum op_state
+lookup_go(struct meta_lookup *m)
+{
+	struct op *step = &m->step;
+	struct dirent_rec d;
+	int res;
+
+	for (;;) switch (m->stage) {
+	case LOOKUP_DIR:
+		res = step->res < 0 ? step->res : lookup_check(m);
+		if (res)
+			return op_done(m->wait, res);
+		m->stage = LOOKUP_FOUND;
+		if (lookup_dots(m))
+			continue;
+		fallthrough;
+	case LOOKUP_FIND:
+		m->stage = LOOKUP_FOUND;
+		m->child.ino = 0;
+		if (dir_find(&m->kv, m->dir.ino, &m->name, m->val, step) == OP_PENDING)
+			return OP_PENDING;
+		fallthrough;
+	case LOOKUP_FOUND:
+		if (m->child.ino == 0) {
+			res = dir_found(step->res, m->val, &d);
+			if (res)
+				return op_done(m->wait, res);
+			m->child.ino = d.ino;
+			m->child.gen = d.gen;
+		}
+		m->stage = LOOKUP_PEEKED;
+		if (inode_peek(&m->peek, m->child.ino, m->child.gen, step) == OP_PENDING)
+			return OP_PENDING;
+		fallthrough;
+	case LOOKUP_PEEKED:
+		if (step->res == -ESTALE && m->tries++ < TRIES_MAX && !lookup_dots(m)) {
+			m->stage = LOOKUP_FIND;
+			continue;
+		}
+		if (step->res < 0)
+			return op_done(m->wait, step->res == -ESTALE ? -ENOENT : step->res);
+		m->attr = m->peek.attr;
+		m->child.gen = m->attr.gen;
+		return op_done(m->wait, 0);
+	default:
+		assert(!"a stage");
+	}
+}
+
+static void
+lookup_resume(struct op *step)
+{
+	struct meta_lookup *m = container_of(step, struct meta_lookup, step);
+
+	if (lookup_go(m) == OP_DONE)
+		m->wait->resume(m->wait);
+}
+
+enum op_state
+meta_lookup(struct meta_lookup *m, struct op *op)
+{
+	m->wait = op;
+	m->step.resume = lookup_resume;
+	m->stage = LOOKUP_DIR;
+	m->tries = 0;
+	m->has_dir = false;
+	if (inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
+		return OP_PENDING;
+	return lookup_go(m);
+}
