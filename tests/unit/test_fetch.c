@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdio.h>
+
+#include "tests/fake/plan.h"
+
+#include "store/cache.c"
+/* Both files have a name for their own state and for its buckets. */
+#define bucket_of fetch_bucket_of
+#define mine fetch_mine
+#include "store/fetch.c"
+#undef mine
+#undef bucket_of
+
+static bool
+is_cached(uint64_t slice, uint32_t frame)
+{
+	return lookup(mine, slice, frame) != NONE;
+}
+
+/* ---- objects: the bytes of each block tell slice and place */
+
+static uint8_t
+byte_at(uint64_t slice, uint64_t off)
+{
+	return (uint8_t)((slice * 31 + off * 7 + (off >> 8) * 13 + (off >> 16) * 101) ^ (off >> 3));
+}
+
+/* The bytes of a block; a few are kept, since there are thousands of runs. */
+static const uint8_t *
+block_bytes(uint64_t slice, uint64_t index)
+{
+	static struct { uint64_t slice, index; uint8_t bytes[BLOCK_BYTES]; } kept[4], *k;
+
+	k = &kept[(slice + index) % ARRAY_LEN(kept)];
+	if (k->slice != slice || k->index != index)
+		for (uint64_t i = 0; i < BLOCK_BYTES; i++)
+			k->bytes[i] = byte_at(slice, index * BLOCK_BYTES + i);
+	k->slice = slice;
+	k->index = index;
+	return k->bytes;
+}
+
+enum how { WELL, MISSING, DAMAGED, SHORT, BROKEN, AWAY };
+
+/* Damaged: a bit of the second byte of the first frame that it gets. */
+static int
+read_object(struct obj_req *r, unsigned how)
+{
+	static const int results[] = {
+		[MISSING] = -ENOENT, [SHORT] = -E_DAMAGED, [BROKEN] = -EIO, [AWAY] = -E_JUKEBOX,
+	};
+	const char *base = strrchr(r->name, '/');
+	unsigned long slice, index;
+	uint64_t len = 0;
+
+	cr_assert(eq(int, sscanf(base, "/%lu_%lu_", &slice, &index), 2));
+	if (how != WELL && how != DAMAGED)
+		return results[how];
+	for (int i = 0; i < r->niov; len += r->iov[i++].iov_len)
+		memcpy(r->iov[i].iov_base, block_bytes(slice, index) + r->off + len, r->iov[i].iov_len);
+	cr_assert(eq(u64, len, r->len));
+	if (how == DAMAGED)
+		((uint8_t *)r->iov[0].iov_base)[1] ^= 4;
+	return 0;
+}
+
+/* The record of a block of that many bytes; computed once for each. */
+static const struct block_rec *
+rec_of(uint64_t slice, uint32_t index, uint32_t plain)
+{
+	static struct known { uint64_t slice; uint32_t index, plain; struct block_rec rec; } known[16];
+	static int n;
+	struct known *k = known;
+
+	while (k < known + n && (k->slice != slice || k->index != index || k->plain != plain))
+		k++;
+	if (k < known + n)
+		return &k->rec;
+	cr_assert(lt(int, n++, (int)ARRAY_LEN(known)));
+	*k = (struct known){ slice, index, plain, { .plain = plain, .stored = plain } };
+	for (uint64_t at = 0; at < plain; at += FRAME_BYTES) {
+		uint32_t len = MIN(plain - at, FRAME_BYTES);
+
+		k->rec.frame[k->rec.nframes++] = (struct frame_rec){
+			len, crc32c(0, block_bytes(slice, index) + at, len), CODEC_RAW
+		};
+	}
+	return &k->rec;
+}
+
+/* A reader: its fetch, and what came of it. */
+struct reader {
+	struct cache_fetch f;
+	struct op op;
+	int answers;
+};
+
+static void
+reader_answered(struct op *op)
+{
+	container_of(op, struct reader, op)->answers++;
+}
+
+static void
+reader_init(struct reader *r, uint64_t slice, uint32_t first, uint32_t n, uint32_t plain)
+{
+	*r = (struct reader){
+		.f = { .store = &fake_store, .prefix = "export", .slice = slice, .first = first, .n = n,
+		       .index = first / 64 },
+		.op.resume = reader_answered,
+	};
+	r->f.rec = *rec_of(slice, first / 64, plain);
+}
+
+static enum op_state
+reader_start(struct reader *r)
+{
+	enum op_state s = cache_fetch(&r->f, &r->op);
+
+	if (s == OP_DONE)
+		r->answers++;
+	return s;
+}
+
+/* Answered once; what it got is right, and is put. */
+static void
+reader_end(struct reader *r)
+{
+	cr_assert(eq(int, r->answers, 1));
+	for (uint32_t i = 0; i < r->f.n; i++) {
+		uint64_t at = (uint64_t)(r->f.first + i) * FRAME_BYTES;
+		uint32_t len = r->f.rec.frame[(r->f.first + i) % 64].stored;
+
+		if (r->op.res < 0) {
+			cr_assert(eq(ptr, r->f.out[i], NULL));
+			continue;
+		}
+		cr_assert(ne(ptr, r->f.out[i], NULL));
+		bool same = memcmp(r->f.out[i]->data, block_bytes(r->f.slice, r->f.index) +
+		                   at % BLOCK_BYTES, len) == 0;
+		cr_assert(same);
+		buf_put(r->f.out[i]);
+	}
+}
+
+static void
+enter(uint32_t frames)
+{
+	log_set_level(LOG_ERROR);
+	fake_do = read_object;
+	plan_reset();
+	cache_init(frames);
+}
+
+/* No buffer is held but by the cache, and by it no more when it has ended. */
+static void
+leave(void)
+{
+	cr_assert(eq(u64, cache_stats(0)->frames, fake_held));
+	cache_fini();
+	cr_assert(eq(int, fake_held, 0));
+}
+
+static void
+reset_stats(void)
+{
+	memset(stats, 0, sizeof(stats));
+}
+
+TestSuite(fetch, .init = reset_stats);
+
+/* Any range of a block, the short last frame too, in one GET; then from memory. */
+Test(fetch, ranges)
+{
+	static const uint32_t plains[] = { 1, 65536, 65537, 1000000, (uint32_t)BLOCK_BYTES };
+
+	enter(1000);
+	for (size_t p = 0; p < ARRAY_LEN(plains); p++) {
+		uint32_t frames = (plains[p] + 65535) / 65536;
+
+		for (uint32_t first = 0; first < frames; first += 1 + frames / 5)
+			for (uint32_t n = 1; first + n <= frames; n += 1 + frames / 4) {
+				struct reader r;
+
+				for (int warm = 0; warm < 2; warm++) {
+					fake_gets = 0;
+					reader_init(&r, 9, 128 + first, n, plains[p]);
+					cr_assert(eq(int, reader_start(&r), OP_DONE));
+					cr_assert(eq(int, r.op.res, 0));
+					reader_end(&r);
+					cr_assert(eq(int, fake_gets, !warm));
+				}
+				cache_forget(9, 128, 64);
+			}
+	}
+	leave();
+}
+
+/* Only what is missing is fetched, and what is contiguous at once. */
+Test(fetch, gaps)
+{
+	struct reader r;
+
+	enter(100);
+	for (uint32_t i = 1; i < 64; i += 2) {
+		reader_init(&r, 9, i, 1, (uint32_t)BLOCK_BYTES);
+		reader_start(&r);
+		reader_end(&r);
+	}
+	fake_gets = 0;
+	reader_init(&r, 9, 0, 64, (uint32_t)BLOCK_BYTES);
+	cr_assert(eq(int, reader_start(&r), OP_DONE));
+	reader_end(&r);
+	cr_assert(eq(int, fake_gets, 32));
+	cr_assert(eq(u64, cache_stats(0)->hits, 32));
+	cr_assert(eq(u64, cache_stats(0)->misses, 64));
+	cr_assert(eq(u64, cache_stats(0)->fetched_bytes, BLOCK_BYTES));
+	leave();
+}
+
+/*
+ * Readers whose ranges overlap in every way, one frame cached already; memory
+ * and store answer now or later, well or ill, and the reactor runs between them or not.
+ */
+Test(fetch, every_plan, .timeout = 240)
+{
+	static const struct { uint32_t first, n; } range[] = { { 0, 4 }, { 2, 5 }, { 1, 1 } };
+	static const unsigned hows = DAMAGED + 1;
+	uint64_t plans = 0, good = 0, errors;
+	uint32_t plain = 6 * 65536 + 100;
+
+	fake_hows = hows;
+	fake_bufs_plan = true;
+	do {
+		struct reader r[ARRAY_LEN(range)], extra;
+		int ill = 0, wrong = 0;
+
+		cache_init(10);
+		struct buf *b = fake_buf_new();
+		memcpy(b->data, block_bytes(9, 0) + 3 * 65536, 65536);
+		cache_insert(9, 3, b, 65536);
+		buf_put(b);
+		fake_do = read_object;
+		fake_gets = 0;
+		errors = cache_stats(0)->errors;
+		for (size_t i = 0; i < ARRAY_LEN(range); i++) {
+			reader_init(&r[i], 9, range[i].first, range[i].n, plain);
+			reader_start(&r[i]);
+			if (plan_choice(2))
+				fake_laps();
+		}
+		do
+			fake_laps();
+		while (fake_serve());
+		for (size_t i = 0; i < ARRAY_LEN(range); i++) {
+			wrong += r[i].op.res < 0;
+			good += r[i].op.res == 0;
+			reader_end(&r[i]);
+		}
+		errors = cache_stats(0)->errors - errors;
+		for (int i = 0; i < plan_at; i++)
+			ill += plan[i].base == hows && plan[i].digit != WELL;
+		/* A GET that went ill is somebody's error, and nobody's error comes from nothing. */
+		cr_assert(eq(u64, errors, ill));
+		cr_assert(eq(int, wrong > 0, ill > 0));
+		if (ill == 0)
+			cr_assert(le(int, fake_gets, 3));
+		/* What is cached now is right: a damaged frame is not. */
+		fake_hows = 1;
+		fake_bufs_plan = false;
+		for (uint32_t i = 0; i < 7; i++)
+			if (is_cached(9, i)) {
+				reader_init(&extra, 9, i, 1, plain);
+				cr_assert(eq(int, reader_start(&extra), OP_DONE));
+				reader_end(&extra);
+			}
+		fake_hows = hows;
+		fake_bufs_plan = true;
+		leave();
+		plans++;
+	} while (plan_again());
+	cr_assert(gt(u64, plans, 2000));
+	cr_assert(gt(u64, good, 1000));
+}
+
+/* Each way a GET can fail: the error, one log line where nobody else will log it, and nothing is cached. */
+Test(fetch, errors)
+{
+	static const struct { unsigned how; int err, logged, left; } of[] = {
+		{ MISSING, -EIO, 1, 0 },  { DAMAGED, -E_DAMAGED, 1, 4 }, { SHORT, -E_DAMAGED, 1, 0 },
+		{ BROKEN, -EIO, 1, 0 },   { AWAY, -E_JUKEBOX, 0, 0 },
+	};
+	struct reader r;
+
+	enter(100);
+	fake_hows = AWAY + 1;
+	for (size_t i = 0; i < ARRAY_LEN(of); i++) {
+		plan_reset();
+		plan[0].digit = of[i].how; /* and now */
+		plan[0].base = fake_hows;
+		plan_len = 1;
+		fake_logged = 0;
+		reader_init(&r, 9, 1, 5, 10 * 65536);
+		cr_assert(eq(int, reader_start(&r), OP_DONE));
+		cr_assert(eq(int, r.op.res, of[i].err));
+		cr_assert(eq(int, fake_logged, of[i].logged));
+		cr_assert(eq(u64, cache_stats(0)->errors, i + 1));
+		reader_end(&r);
+		/* Of a damaged GET the frames that match their checksums are good. */
+		cr_assert(eq(u64, cache_stats(0)->frames, of[i].left));
+		cr_assert(not(is_cached(9, 1)));
+		cache_forget(9, 0, 64);
+	}
+	leave();
+}
+
+/* One frame of a flight is damaged: only who wants that one has an error. */
+Test(fetch, damage_is_local)
+{
+	struct reader r[3];
+
+	enter(100);
+	fake_hows = DAMAGED + 1;
+	plan[0].digit = DAMAGED;
+	plan[0].base = fake_hows;
+	plan[1].digit = 1; /* later */
+	plan[1].base = 2;
+	plan_len = 2;
+	reader_init(&r[0], 9, 1, 5, 10 * 65536);
+	reader_init(&r[1], 9, 2, 2, 10 * 65536);
+	reader_init(&r[2], 9, 1, 1, 10 * 65536);
+	for (int i = 0; i < 3; i++)
+		cr_assert(eq(int, reader_start(&r[i]), OP_PENDING));
+	fake_laps();
+	cr_assert(eq(int, fake_gets, 1));
+	cr_assert(eq(int, r[0].op.res, -E_DAMAGED));
+	cr_assert(eq(int, r[1].op.res, 0));
+	cr_assert(eq(int, r[2].op.res, -E_DAMAGED));
+	for (int i = 0; i < 3; i++)
+		reader_end(&r[i]);
+	leave();
+}
+
+/* Records come from a database, which may be damaged. */
+Test(fetch, bad_records)
+{
+	struct reader r;
+
+	enter(100);
+	for (int i = 0; i < 10; i++) {
+		struct block_rec *rec = &r.f.rec;
+		int want = -E_DAMAGED;
+
+		reader_init(&r, 9, 5, 5, 10 * 65536);
+		switch (i) {
+		case 0: rec->plain = 0; break;
+		case 1: rec->plain--; break;
+		case 2: rec->plain = UINT32_MAX; break;
+		case 3: rec->nframes = 9; break;
+		case 4: rec->nframes = 65; break;
+		case 5: rec->off = UINT64_MAX; break;
+		case 6: rec->frame[0].stored++; break;
+		case 7: rec->frame[9].stored = 0; break;
+		case 8: rec->frame[7].stored = UINT32_MAX; break;
+		case 9: rec->frame[7].codec = 200; want = -E_FORMAT; break;
+		}
+		cr_assert(eq(int, reader_start(&r), OP_DONE));
+		cr_assert(eq(int, r.op.res, want), "%d", i);
+		cr_assert(eq(int, fake_logged, i + 1));
+		reader_end(&r);
+	}
+	/* More than the block has. */
+	reader_init(&r, 9, 8, 3, 10 * 65536);
+	reader_start(&r);
+	cr_assert(eq(int, r.op.res, -E_DAMAGED));
+	reader_end(&r);
+	cr_assert(eq(int, fake_gets, 0));
+	leave();
+}
+
+/* Who holds buffers does not wait for more; who holds none does. */
+Test(fetch, memory_short)
+{
+	struct reader r;
+	struct buf *other[8];
+
+	enter(100);
+	fake_bufs = 8;
+	for (int i = 0; i < 5; i++)
+		other[i] = buf_get(BUF_LARGE, BUF_DRAIN);
+	reader_init(&r, 9, 0, 4, 10 * 65536);
+	r.f.nowait = true;
+	cr_assert(eq(int, reader_start(&r), OP_DONE));
+	cr_assert(eq(int, r.op.res, -E_JUKEBOX));
+	reader_end(&r);
+	cr_assert(eq(int, fake_held, 5));
+	r.f.nowait = false;
+	r.answers = 0;
+	cr_assert(eq(int, reader_start(&r), OP_PENDING));
+	cr_assert(not(fake_serve()));
+	cr_assert(eq(int, fake_held, 5));
+	buf_put(other[4]);
+	cr_assert(fake_serve());
+	fake_laps();
+	cr_assert(eq(int, r.op.res, 0));
+	reader_end(&r);
+	for (int i = 0; i < 4; i++)
+		buf_put(other[i]);
+	leave();
+}
+
+/* While it stands in line for two frames, the other two, which were cached, are evicted: it asks for all. */
+Test(fetch, evicted_in_line)
+{
+	struct reader r[2];
+	struct buf *other[6];
+
+	enter(100);
+	fake_bufs = 8;
+	reader_init(&r[0], 9, 0, 2, 10 * 65536);
+	reader_start(&r[0]);
+	reader_end(&r[0]);
+	for (int i = 0; i < 5; i++)
+		other[i] = buf_get(BUF_LARGE, BUF_DRAIN);
+	fake_bufs_plan = true;
+	plan_reset();
+	plan[0].digit = 1;
+	plan[0].base = 2;
+	plan_len = 1;
+	reader_init(&r[1], 9, 0, 4, 10 * 65536);
+	cr_assert(eq(int, reader_start(&r[1]), OP_PENDING));
+	cr_assert(eq(u64, fake_reclaim(1 * MIB), 2 * BUF_LARGE_BYTES));
+	cr_assert(fake_serve());
+	fake_bufs = 7; /* it has 2 and wants 4 now: none is left for that */
+	fake_laps();
+	cr_assert(eq(int, r[1].answers, 0));
+	cr_assert(eq(int, fake_held, 5));
+	buf_put(other[4]);
+	fake_bufs = 8;
+	cr_assert(fake_serve());
+	fake_laps();
+	cr_assert(eq(int, r[1].op.res, 0));
+	reader_end(&r[1]);
+	for (int i = 0; i < 4; i++)
+		buf_put(other[i]);
+	leave();
+}
+
+/* More fetches than contexts: those in line are served in order, each of them. */
+Test(fetch, more_than_contexts)
+{
+	static struct reader r[3 * FETCHES];
+	int answered = 0;
+
+	enter(1000);
+	for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+		plan_reset();
+		plan[0].digit = 0;
+		plan[0].base = 1;
+		plan[1].digit = i < FETCHES;
+		plan[1].base = 2;
+		plan_len = 2;
+		reader_init(&r[i], 1, i, 1, (uint32_t)BLOCK_BYTES);
+		cr_assert(eq(int, reader_start(&r[i]), OP_PENDING));
+	}
+	plan_seed = 1;
+	fake_laps();
+	for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+		answered += r[i].answers;
+		cr_assert(eq(int, r[i].op.res, 0));
+		reader_end(&r[i]);
+	}
+	cr_assert(eq(int, answered, (int)ARRAY_LEN(r)));
+	leave();
+}
+
+/* Readers who come and go, hold what they got for a while, and want more than there is memory: none waits for ever. */
+Test(fetch, many_readers)
+{
+	enum { READERS = 12, ROUNDS = 30000 };
+	static struct reader r[READERS];
+	bool busy[READERS] = { false };
+	uint64_t served = 0, failed_ones = 0;
+
+	enter(10);
+	plan_seed = 4711;
+	fake_bufs = 20; /* eight readers of four frames could hold more */
+	fake_hows = DAMAGED + 1;
+	for (int round = 0; round < ROUNDS; round++) {
+		int i = (int)plan_dice(READERS);
+
+		if (!busy[i]) {
+			uint32_t first = plan_dice(12), n = 1 + plan_dice(4);
+
+			fake_hows = plan_dice(20) ? 1 : DAMAGED + 1;
+			reader_init(&r[i], 1 + plan_dice(2), first, n, 16 * 65536);
+			r[i].f.nowait = plan_dice(5) == 0;
+			reader_start(&r[i]);
+			busy[i] = true;
+		} else if (r[i].answers) {
+			failed_ones += r[i].op.res < 0;
+			reader_end(&r[i]);
+			served++;
+			busy[i] = false;
+		} else if (plan_dice(3)) {
+			runq_drain(&fake_queue, 1);
+		} else {
+			fake_serve();
+		}
+		cr_assert(le(int, fake_held, fake_bufs));
+	}
+	/* All that hold something put it: everybody must come to an end now. */
+	for (int left = READERS, laps = 0; left > 0; laps++) {
+		cr_assert(lt(int, laps, 1000));
+		fake_serve();
+		fake_laps();
+		left = 0;
+		for (int i = 0; i < READERS; i++) {
+			if (busy[i] && r[i].answers) {
+				reader_end(&r[i]);
+				busy[i] = false;
+			}
+			left += busy[i];
+		}
+	}
+	cr_assert(gt(u64, served, 3000));
+	cr_assert(gt(u64, failed_ones, 100));
+	leave();
+}
