@@ -256,22 +256,27 @@ def directories():
 def usage():
     """What df and du say moves with what is stored."""
     def used():
-        drop_caches()
         v = os.statvfs(".")
         check(0 < v.f_bfree <= v.f_blocks and v.f_bavail <= v.f_bfree, "blocks", v)
         check(0 < v.f_ffree <= v.f_files, "inodes", v)
         equal(v.f_namemax, 255, "name_max")
         check(v.f_frsize >= 512 and v.f_frsize & (v.f_frsize - 1) == 0, "block size", v.f_frsize)
-        return (v.f_blocks - v.f_bfree) * v.f_frsize
-    used()
+        return v.f_files - v.f_ffree
+    before = used()
+    for i in range(20):
+        put("f%d" % i)
+    os.link("f0", "l")
+    os.mkdir("d")
+    os.symlink("x", "s")
+    equal(used() - before, 22, "inodes that df counts")
     size = 24 << 20
-    put("big", os.urandom(size))
+    put("f0", os.urandom(size))
     drop_caches()
-    blocks = os.stat("big").st_blocks * 512
+    blocks = os.stat("f0").st_blocks * 512
     check(size * 9 // 10 <= blocks <= size * 11 // 10, "st_blocks * 512 of 24 MiB:", blocks)
-    used()
-    os.unlink("big")
-    used()
+    for n in ls():
+        os.rmdir(n) if n == "d" else os.unlink(n)
+    equal(used() - before, 0, "inodes that df counts in the end")
 
 
 run_all([hard_links, symlinks, renames, silly_rename, long_names, special_files, times, append_truncate_overwrite,
