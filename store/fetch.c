@@ -472,7 +472,7 @@ cache_fetch(struct cache_fetch *f, struct op *op)
 		count_up(&cache_count()->hits, f->n);
 		return op_done(op, 0);
 	}
-	x = mine.line ? NULL : context(f);
+	x = context(f); /* never before those in line: release gives it to them */
 	if (!x) {
 		put_all(f->out, f->n);
 		f->next = NULL;

@@ -239,7 +239,7 @@ upload_run(struct upload *u, struct op *op)
 {
 	assert(u->nblocks > 0 && u->nblocks <= UPLOAD_BLOCKS_MAX && (u->pack != 0 || u->nblocks == 1));
 	u->wait = op;
-	if (mine.line || !context(u)) {
+	if (!context(u)) { /* never before those in line: release gives it to them */
 		u->next = NULL;
 		*mine.line_end = u;
 		mine.line_end = &u->next;
