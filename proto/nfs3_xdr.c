@@ -112,10 +112,13 @@ nfs3_get_readlink(struct xdr *d, struct meta_readlink *m)
 void
 nfs3_get_read(struct xdr *d, struct nfs3_read_args *r)
 {
+	uint32_t count;
+
 	*r = (struct nfs3_read_args){ .off = 0 };
 	get_fh(d, &r->req.f);
 	r->off = xdr_get_u64(d);
-	r->count = MIN(xdr_get_u32(d), (uint32_t)FILE_IO_MAX);
+	count = xdr_get_u32(d);
+	r->count = MIN(count, (uint32_t)FILE_IO_MAX);
 }
 
 void

@@ -91,8 +91,8 @@ static const struct {
 	uint32_t bit, instead;
 	enum nfsstat3 status;
 } fallback[] = {
-	{ ISDIR, INVAL, NFS3ERR_INVAL },       /* READ, WRITE, READLINK of a directory */
 	{ ISDIR, EXIST, NFS3ERR_EXIST },       /* making a name that a directory has */
+	{ ISDIR, INVAL, NFS3ERR_INVAL },       /* READ, WRITE, READLINK of a directory */
 	{ FBIG, INVAL, NFS3ERR_INVAL },
 	{ EXIST, NOTEMPTY, NFS3ERR_NOTEMPTY },
 	{ NOTEMPTY, EXIST, NFS3ERR_EXIST },
