@@ -42,6 +42,15 @@ $(OUT)/unit/%: tests/unit/%.c $(LIB)
 unit: $(UNIT)
 	@tests/unit/run.sh $(UNIT)
 
+# ---- stress: plain mains for the sanitizers (make SAN=thread stress)
+STRESS = $(patsubst tests/stress/%.c,$(OUT)/stress/%,$(wildcard tests/stress/*_stress.c))
+STRESS_SECONDS = 6
+$(OUT)/stress/%: tests/stress/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(LIB) $(LDLIBS)
+stress: $(STRESS)
+	@for s in $(STRESS); do echo $$(basename $$s); timeout 300 $$s $(STRESS_SECONDS) || exit 1; done
+
 # ---- programs that talk to a server: tests/client is their NFS client
 CLIENT = $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/client/*.c))
 CLIENT_LIB = $(OUT)/libclient.a
@@ -84,5 +93,5 @@ tidy:
 clean:
 	rm -rf build
 
-.PHONY: all unit bench bench-programs deps-bench hdr-check layers list-crash-points deps deps-test run check install tidy clean
+.PHONY: all unit stress bench bench-programs deps-bench hdr-check layers list-crash-points deps deps-test run check install tidy clean
 -include $(OBJ:.o=.d) $(TOOL:.o=.d) $(UNIT:=.d) $(CLIENT:.o=.d) $(BENCH:=.d)
