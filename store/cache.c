@@ -202,7 +202,7 @@ cache_init(uint32_t max_frames)
 		err = -ENOMEM;
 		goto free;
 	}
-	err = fetch_init();
+	err = cache_fetch_init();
 	if (err < 0)
 		goto free;
 	memset(c->bucket, 0xff, buckets * sizeof(*c->bucket)); /* NONE */
@@ -227,7 +227,7 @@ cache_fini(void)
 
 	if (!c)
 		return;
-	fetch_fini();
+	cache_fetch_fini();
 	buf_set_reclaim(NULL);
 	while (c->newest != NONE)
 		remove_frame(c, c->newest);

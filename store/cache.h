@@ -11,8 +11,8 @@
 struct buf *cache_peek(uint64_t slice, uint32_t frame);
 
 /* Contexts of this core's fetches; cache_init and cache_fini call them. */
-int  fetch_init(void);
-void fetch_fini(void);
+int  cache_fetch_init(void);
+void cache_fetch_fini(void);
 
 /* This core's counters, and how to add to one: others read them meanwhile. */
 struct cache_stats *cache_count(void);

@@ -485,7 +485,7 @@ cache_fetch(struct cache_fetch *f, struct op *op)
 }
 
 int
-fetch_init(void)
+cache_fetch_init(void)
 {
 	memset(&mine, 0, sizeof(mine));
 	mine.line_end = &mine.line;
@@ -493,7 +493,7 @@ fetch_init(void)
 }
 
 void
-fetch_fini(void)
+cache_fetch_fini(void)
 {
 	assert(!mine.line);
 	slab_fini(&mine.slab);

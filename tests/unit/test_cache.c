@@ -8,13 +8,13 @@
 
 /* store/fetch.c has its own test. */
 int
-fetch_init(void)
+cache_fetch_init(void)
 {
 	return 0;
 }
 
 void
-fetch_fini(void)
+cache_fetch_fini(void)
 {
 }
 
