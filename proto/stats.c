@@ -50,12 +50,14 @@ stats_sum(struct proto_stats *sum, const struct proto_stats *from)
 	for (int i = 0; i < STATS_PROCS; i++) {
 		struct proc_stats *a = &sum->proc[i];
 		const struct proc_stats *b = &from->proc[i];
+		uint64_t max;
 
 		a->calls += seen(&b->calls);
 		a->errors += seen(&b->errors);
 		a->bytes += seen(&b->bytes);
 		a->total_ns += seen(&b->total_ns);
-		a->max_ns = MAX(a->max_ns, seen(&b->max_ns));
+		max = seen(&b->max_ns);
+		a->max_ns = MAX(a->max_ns, max);
 		for (int k = 0; k < STATS_BUCKETS; k++)
 			a->bucket[k] += seen(&b->bucket[k]);
 	}
