@@ -3,6 +3,8 @@ include config.mk
 -include config.local.mk
 
 comma := ,
+# make V=1 shows the commands
+Q = $(if $(V),,@)
 OUT   ?= build/$(BUILD)-$(subst $(comma),+,$(SAN))
 
 ifneq ($(SAN),none)
@@ -27,18 +29,21 @@ BIN  = $(OUT)/dittofs
 all: $(BIN)
 
 $(BIN): $(TOOL) $(LIB)
-	$(CC) $(CFLAGS) -o $@ $(TOOL) $(LIB) $(LDLIBS)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CFLAGS) -o $@ $(TOOL) $(LIB) $(LDLIBS)
 $(LIB): $(OBJ)
 	@rm -f $@; $(AR) rcs $@ $(OBJ)
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # ---- unit tests: one Criterion program per header
 UNIT  = $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
 $(OUT)/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(wildcard tests/fake/*.c) $(LIB) $(LDLIBS) $(shell pkg-config --cflags --libs criterion)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(wildcard tests/fake/*.c) $(LIB) $(LDLIBS) $(shell pkg-config --cflags --libs criterion)
 unit: $(UNIT)
 	@tests/unit/run.sh $(UNIT)
 
@@ -47,7 +52,8 @@ STRESS = $(patsubst tests/stress/%.c,$(OUT)/stress/%,$(wildcard tests/stress/*_s
 STRESS_SECONDS = 6
 $(OUT)/stress/%: tests/stress/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(LIB) $(LDLIBS)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(LIB) $(LDLIBS)
 stress: $(STRESS)
 	@for s in $(STRESS); do echo $$(basename $$s); timeout 300 $$s $(STRESS_SECONDS) || exit 1; done
 
@@ -59,7 +65,8 @@ $(CLIENT_LIB): $(CLIENT)
 BENCH = $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 $(OUT)/bench/%: bench/%.c $(CLIENT_LIB) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(CLIENT_LIB) $(LIB) $(LDLIBS)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(CLIENT_LIB) $(LIB) $(LDLIBS)
 bench-programs: $(BENCH)
 bench: deps-bench
 	@$(MAKE) --no-print-directory all bench-programs
