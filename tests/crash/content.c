@@ -201,7 +201,10 @@ size_after(const struct content *c, const struct view *v, const struct change *t
 	for (uint32_t i = 0; i < c->nchange; i++) {
 		const struct change *w = &c->change[i];
 
-		if (!w->trunc && !w->void_ && w->end == size && (!t || !before(w, t)))
+		if (w->trunc || w->void_ || (t && before(w, t)))
+			continue;
+		/* what is not certain may have come in part, as its bytes may */
+		if (w->end == size || (v->crashed && !certain(v, w) && w->off < size && size < w->end))
 			return true;
 	}
 	return false;

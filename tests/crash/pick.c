@@ -151,7 +151,8 @@ pick_create(struct run *r, struct lane *lane)
 		a->verf = rng_next(&w->rng);
 	else
 		pick_mode(w, &a->sattr);
-	if (a->how != NFS_EXCLUSIVE && rng_percent(&w->rng, 10)) {
+	/* one change here, two in nfs-ganesha */
+	if (a->how != NFS_EXCLUSIVE && r->opt.strict && rng_percent(&w->rng, 10)) {
 		a->sattr.set |= NFS_SET_SIZE;
 		a->sattr.size = rng_below(&w->rng, 200000);
 	}
@@ -426,12 +427,13 @@ pick_setattr(struct run *r, struct lane *lane)
 	a->calm = !n->writers && !n->users && !n->busy_links;
 	if (rng_percent(&w->rng, 60))
 		pick_mode(w, &a->sattr);
-	if (rng_percent(&w->rng, 20)) {
+	/* nfs-ganesha makes two changes of mode and owner */
+	if (rng_percent(&w->rng, 20) && (r->opt.strict || !a->sattr.set)) {
 		a->sattr.set |= NFS_SET_UID | NFS_SET_GID;
 		a->sattr.uid = (uint32_t)rng_below(&w->rng, 1000);
 		a->sattr.gid = (uint32_t)rng_below(&w->rng, 1000);
 	}
-	if (rng_percent(&w->rng, 40)) {
+	if (rng_percent(&w->rng, 40) && (r->opt.strict || !a->sattr.set)) {
 		a->sattr.set |= NFS_SET_MTIME | NFS_SET_ATIME;
 		a->sattr.mtime = pick_time(w);
 		a->sattr.atime = pick_time(w);
