@@ -11,9 +11,14 @@ old() {
 	f=$(find "$tree" -mindepth 1 "$@" ! -newerct '1 second ago' | sort | head -1)
 	[ -n "$f" ] || exit 0
 }
+# one that is not empty: nobody may be removing it
+dir() {
+	f=$(find "$tree" -mindepth 1 -type d ! -empty | sort | head -1)
+	[ -n "$f" ] || exit 0
+}
 case $SABOTAGE in
 lose) old -type f; rm -f "$f" ;;
-lose-dir) old -type d; rm -rf "$f" ;;
+lose-dir) dir; rm -rf "$f" ;;
 return) old; f=$tree/zz-never; : >"$f" ;;
 zeros) old -type f -size +8k; dd if=/dev/zero of="$f" bs=1 count=64 seek=300 conv=notrunc 2>/dev/null ;;
 junk) old -type f -size +8k; printf junkjunk | dd of="$f" bs=1 seek=5000 conv=notrunc 2>/dev/null ;;
@@ -25,7 +30,7 @@ mtime) old -type f; touch -d '2001-02-03' "$f" ;;
 link) old -type f; ln "$f" "$(dirname "$f")/zz-link" ;;
 copy) old -type f; cp -p "$f" "$f.c"; mv "$f.c" "$f" ;;
 target) old -type l; ln -sfn elsewhere "$f" ;;
-move) old -type d; mv "$f" "$tree/zz-moved" ;;
+move) dir; mv "$f" "$tree/zz-moved" ;;
 swap) old -type f; g=$(find "$tree" -type f ! -newerct '1 second ago' | sort | tail -1)
 	[ "$f" != "$g" ] || exit 0
 	mv "$f" "$f.s"; mv "$g" "$f"; mv "$f.s" "$g" ;;
