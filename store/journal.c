@@ -15,8 +15,6 @@
 #include "store/block.h"
 #include "store/journal_impl.h"
 
-#define TRIES_MAX 16
-
 static struct jgroup *
 group_at(struct journal *j, uint64_t n)
 {
@@ -52,16 +50,16 @@ group_put_bufs(struct jgroup *g)
 
 /* ---- groups on their way to disk */
 
-/* Fail-stop: what a disk that failed once has kept, nobody knows. */
-static void
-journal_fail(struct journal *j, const struct jgroup *at, int err)
+/* What a disk that failed once has kept, nobody knows. */
+void
+journal_fail(struct journal *j, const struct jseg *s, uint32_t at, int err)
 {
 	if (j->err < 0)
 		return;
 	j->err = -EIO;
 	log_error("journal %s at %u: cannot write: %s; this core accepts no more writes. "
 	          "Check the disk, then restart: all that was acknowledged before will be replayed",
-	          at->seg->path, at->off, strerror(-err));
+	          s->path, at, strerror(-err));
 	j->gather = NULL;
 	for (uint64_t n = j->acked; n < j->next; n++) {
 		struct jgroup *g = group_at(j, n);
@@ -130,9 +128,9 @@ group_took(struct jgroup *g, int res)
 		group_done(g);
 		return false;
 	}
-	if ((res >= 0 || res == -EINTR || res == -EAGAIN) && g->tries < TRIES_MAX)
+	if ((res >= 0 || res == -EINTR || res == -EAGAIN) && g->tries < JTRIES_MAX)
 		return true;
-	journal_fail(g->j, g, res < 0 ? res : -EIO);
+	journal_fail(g->j, g->seg, g->off, res < 0 ? res : -EIO);
 	group_done(g);
 	return false;
 }

@@ -49,31 +49,44 @@ struct journal_opts {
 /*
  * Blocking, before the reactors: reads every segment in `dir` (of any number of cores),
  * checks every CRC, and appends what counts to *recs (malloc'ed; the caller frees), in log order
- * per journal.  A torn tail is cut (and logged).  `tail` tells for a journal (by core and epoch) the sequence number below which
- * all is retired.  *max_seq, *max_epoch: the greatest seen.  Each
- * record's segment has one live count for it.  -E_FORMAT: another volume's or a newer version's, with a sentence.
+ * per journal, earlier epochs first.  A torn tail is cut (and logged).  `tail` tells for a journal (by core and
+ * epoch) the sequence number below which all is retired: as journal_tail said, for as long as segments of
+ * that epoch are there.  *max_seq, *max_epoch: the greatest seen.  Each record's segment has one live count for
+ * it, a J_TRUNC's too: jloc_put.  -E_FORMAT: another volume's or a newer version's, with a sentence.
  */
 int journal_scan(const char *dir, const uint8_t uuid[16],
                  uint64_t (*tail)(void *arg, uint32_t core, uint64_t epoch), void *arg,
                  struct jrecord **recs, size_t *nrecs, uint64_t *max_seq, uint64_t *max_epoch, char why[256]);
-/* Deletes scanned segments without live records now, and from now on each when its last record is retired. */
+/*
+ * Deletes scanned segments without live records now (before the first journal_open: blocking), and from now
+ * on each when its last record is retired and all before it are gone.  Until the last is gone, this run's
+ * segments are not used again.
+ */
 void journal_scan_done(void);
 /* Forgets scanned segments and leaves their files: for who only looks (tools), and after a start that failed. */
 void journal_scan_free(void);
 
 /* On the core, blocking: makes this run's segments (prewritten, synced). */
 int  journal_open(struct journal **out, int core, const struct journal_opts *opts, char why[256]);
-/* All records must be durable.  With `clean` (everything retired) the segments are deleted. */
+/*
+ * After the last lap.  All records must be durable.  The segments are deleted when the last lap saw everything
+ * retired; extents cleared after it don't count, so the order of the two doesn't matter.
+ */
 void journal_close(struct journal *j);
 
 /*
  * Appends; keeps ref->buf until the record is on disk.  `ref->off` is 0, the buffer's memory up to the next
  * multiple of PAGE is zeroed by this.  At most 64 KiB a record.  The record counts live once
- * in its segment: jloc_put when its data is in the object store or overwritten.
- * -EAGAIN: no room (journal_wait_room).  J_TRUNC takes no buffer and its loc.seg is NULL.
+ * in its segment: jloc_put when its data is in the object store, durably, or overwritten by a later record.
+ * Only what is durable here may be uploaded: after a crash the records before it would cover it again.
+ * -EAGAIN: no room (journal_wait_room); -EIO after a failed write.  J_TRUNC takes no buffer and its loc.seg is NULL.
  */
 int journal_append(struct journal *j, enum jkind kind, uint64_t ino, uint64_t off, uint64_t time_ns,
                    const struct bufref *ref, uint64_t *seq, struct jloc *loc);
+/*
+ * There is room for about `bytes`; first come, first served.  Nothing is reserved: an append after it may
+ * still say -EAGAIN, then wait again.  op->res 0, or -EIO after a failed write.
+ */
 enum op_state journal_wait_room(struct journal *j, uint64_t bytes, struct op *op);
 /* Everything up to seq is on stable storage.  op->res -EIO after a failed write: nothing more is promised. */
 enum op_state journal_sync(struct journal *j, uint64_t seq, struct op *op);
@@ -89,7 +102,7 @@ void journal_usage(const struct journal *j, uint64_t *used, uint64_t *total);
 /* The greatest seq of the oldest segment in use: what to upload first when room is short. */
 uint64_t journal_oldest(const struct journal *j);
 
-/* More, fewer holders of a record's bytes on disk.  Any core. */
+/* More, fewer holders of a record's bytes on disk.  Any core; nothing where loc->seg is NULL. */
 void jloc_get(const struct jloc *loc);
 void jloc_put(const struct jloc *loc);
 

@@ -20,6 +20,7 @@
 #define JGROUP_BYTES   (2 * MIB) /* a group closes before it is longer */
 #define JGROUPS        32        /* gathering, waiting and in flight */
 #define JIN_FLIGHT     2
+#define JTRIES_MAX     16        /* writes that bring nothing, in a row, before the disk counts as broken */
 #define JPATH_MAX      512
 
 /* A segment file.  Freed when it has no holder and no list any more. */
@@ -79,6 +80,14 @@ struct jgrow {
 	uint64_t retry_ns;
 };
 
+/* The segment that becomes free. */
+struct jwipe {
+	struct op op;
+	struct iovec iov;
+	uint32_t tries;
+	bool running;
+};
+
 struct jfifo {
 	struct jseg *head, **tail;
 	uint32_t count;
@@ -109,9 +118,13 @@ struct journal {
 	struct op *room, **room_tail;
 	bool clean;               /* at the end of the last lap: nothing live, all durable */
 	struct jgrow grow;
+	struct jwipe wipe;
 	struct timer poll;
 	struct op poll_op;
 };
+
+/* Fail-stop after an error of the disk: all who wait and all who come get -EIO.  journal.c. */
+void journal_fail(struct journal *j, const struct jseg *s, uint32_t at, int err);
 
 /* ---- journal_ring.c */
 /* Blocking: the first segment. */

@@ -218,28 +218,79 @@ jring_next(struct journal *j)
 }
 
 /*
- * The oldest segments that nothing needs become free.  A record may have gone because a newer one covers it,
- * and that one must be durable first.  And what is left of
+ * Takes the disk's answer; false: once more.
+ *
+ * Before a segment is used again its header is wiped, and that is durable: torn by a crash,
+ * the first write over what it held would leave the old header over half of the old records, and the log would
+ * seem to end there.
+ */
+static bool
+wipe_took(struct journal *j, int res)
+{
+	struct jseg *s = j->used.head;
+
+	if (j->err == 0 && res != (int)PAGE && (res >= 0 || res == -EINTR || res == -EAGAIN) &&
+	    ++j->wipe.tries < JTRIES_MAX)
+		return false;
+	j->wipe.running = false;
+	if (j->err < 0)
+		return true;
+	if (res != (int)PAGE) {
+		journal_fail(j, s, 0, res < 0 ? res : -EIO);
+		return true;
+	}
+	fifo_push(&j->free, fifo_pop(&j->used));
+	j->used_bytes -= s->bytes;
+	crash_point("journal.segment_free");
+	return true;
+}
+
+static void
+wipe(struct journal *j)
+{
+	do
+		if (disk_writev(j->used.head->fd, &j->wipe.iov, 1, 0, true, &j->wipe.op) == OP_PENDING)
+			return;
+	while (!wipe_took(j, j->wipe.op.res));
+}
+
+static void
+wiped(struct op *op)
+{
+	struct journal *j = container_of(op, struct journal, wipe.op);
+
+	if (!wipe_took(j, op->res))
+		wipe(j);
+}
+
+static void
+wipe_start(struct journal *j)
+{
+	j->wipe = (struct jwipe){ .op.resume = wiped, .iov = { buf_zeros, PAGE }, .running = true };
+	crash_point("journal.segment_before_wipe");
+	wipe(j);
+}
+
+/*
+ * The oldest segment, when nothing needs it, becomes free.  A record may have gone because a newer one covers
+ * it, and that one must be durable first.  And what is left of
  * earlier runs must be gone: replayed without what came after, it would bring old data back.
  */
 static void
 reclaim(struct journal *j)
 {
-	struct jseg *s;
+	struct jseg *s = j->used.head;
 
-	while ((s = j->used.head) != NULL && s != j->open) {
-		if (!s->retiring) {
-			if (jseg_is_live(s))
-				return;
-			s->retiring = true;
-			s->retire_seq = j->last;
-		}
-		if (j->durable < s->retire_seq || jscan_is_left())
+	if (!s || s == j->open || j->wipe.running || j->err < 0)
+		return;
+	if (!s->retiring) {
+		if (jseg_is_live(s))
 			return;
-		fifo_push(&j->free, fifo_pop(&j->used));
-		j->used_bytes -= s->bytes;
-		crash_point("journal.segment_free");
+		s->retiring = true;
+		s->retire_seq = j->last;
 	}
+	if (j->durable >= s->retire_seq && !jscan_is_left())
+		wipe_start(j);
 }
 
 static bool
@@ -529,10 +580,7 @@ jring_open(struct journal *j, char why[256])
 	return 0;
 }
 
-/*
- * What is free lies before what is used in the log, and so it goes first: at every instant what
- * is left is a suffix of the log.
- */
+/* From the oldest on: at every instant what is left is a suffix of the log. */
 static void
 close_list(struct journal *j, struct jfifo *f, bool *drop)
 {
@@ -556,7 +604,7 @@ jring_close(struct journal *j)
 {
 	bool drop = j->clean && j->err == 0;
 
-	assert(j->grow.stage == GROW_IDLE && !j->room);
+	assert(j->grow.stage == GROW_IDLE && !j->wipe.running && !j->room);
 	if (j->poll.slot != 0)
 		timer_stop(&j->poll);
 	close_list(j, &j->free, &drop);

@@ -87,26 +87,27 @@ read_file(void *arg, void *p, size_t len, uint64_t off)
 	return (ssize_t)got;
 }
 
-static void
-parse_of(struct jparse *p, struct jseg *s)
-{
-	*p = (struct jparse){ .read = read_file, .arg = s, .size = s->bytes };
-}
-
-static int
-open_segment(struct jseg **out, const char *dir, const char *name)
+static struct jseg *
+seg_new(const char *dir, const char *name)
 {
 	struct jseg *s = calloc(1, sizeof(*s));
-	struct stat st;
 
 	if (!s)
-		return -ENOMEM;
+		return NULL;
 	atomic_init(&s->holders, 1);
-	*out = s;
-	if (snprintf(s->path, sizeof(s->path), "%s/%s", dir, name) >= (int)sizeof(s->path)) {
-		s->fd = -1;
-		return -ENAMETOOLONG;
-	}
+	s->fd = -1;
+	if (snprintf(s->path, sizeof(s->path), "%s/%s", dir, name) < (int)sizeof(s->path))
+		return s;
+	free(s);
+	return NULL;
+}
+
+/* Only what is being read, or has live records, is open: after many crashes there may be many files. */
+static int
+seg_open(struct jseg *s)
+{
+	struct stat st;
+
 	s->fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (s->fd < 0 || fstat(s->fd, &st) < 0)
 		return -errno;
@@ -115,6 +116,39 @@ open_segment(struct jseg **out, const char *dir, const char *name)
 	s->bytes = (uint32_t)st.st_size;
 	(void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	return 0;
+}
+
+static void
+seg_close(struct jseg *s)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+}
+
+static int
+parse_init(struct jparse *p, struct jseg *s)
+{
+	int err = seg_open(s);
+
+	*p = (struct jparse){ .read = read_file, .arg = s, .size = s->bytes };
+	return err < 0 ? err : jparse_init(p);
+}
+
+/* To its end: closed, unless there are live records to read later. */
+static void
+parse_fini(struct jparse *p)
+{
+	struct jseg *s = p->arg;
+
+	jparse_fini(p);
+	if (s->fd < 0)
+		return;
+	(void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (jseg_is_live(s))
+		jseg_direct(s->fd);
+	else
+		seg_close(s);
 }
 
 static int
@@ -147,13 +181,14 @@ add_file(struct scanner *sc, const char *dir, const char *name)
 		return explain(sc, NULL, err);
 	f = &sc->file[sc->nfiles];
 	*f = (struct found){ 0 };
-	err = open_segment(&f->seg, dir, name);
-	if (f->seg)
-		sc->nfiles++;
-	if (err < 0)
-		return explain(sc, f->seg, err);
-	parse_of(&p, f->seg);
-	err = jparse_init(&p);
+	f->seg = seg_new(dir, name);
+	if (!f->seg)
+		return explain(sc, NULL, -ENOMEM);
+	sc->nfiles++;
+	err = parse_init(&p, f->seg);
+	if (err == 0)
+		f->head = p.head;
+	parse_fini(&p);
 	if (err == -ENODATA || err == -E_DAMAGED) {
 		/* Made ahead and never used; or a crash tore the write of its first group. */
 		if (err == -E_DAMAGED)
@@ -163,8 +198,6 @@ add_file(struct scanner *sc, const char *dir, const char *name)
 	}
 	if (err < 0)
 		return explain(sc, f->seg, err);
-	f->head = p.head;
-	jparse_fini(&p);
 	if (memcmp(f->head.uuid, sc->uuid, 16) != 0) {
 		snprintf(sc->why, 256, "%.160s belongs to another volume: is this the right journal "
 		         "directory?", f->seg->path);
@@ -266,13 +299,12 @@ look_behind(struct scanner *sc, struct jparse *p, const struct found *f, const s
 		struct jparse q;
 
 		seen = MAX(seen, last->head.first_seq);
-		parse_of(&q, last->seg);
-		r = jparse_init(&q);
-		if (r < 0)
-			break;
-		q.off = 0;
-		r = jparse_later(&q, &here, &durable);
-		jparse_fini(&q);
+		r = parse_init(&q, last->seg);
+		if (r == 0) {
+			q.off = 0;
+			r = jparse_later(&q, &here, &durable);
+		}
+		parse_fini(&q);
 		seen = MAX(seen, here);
 		if (r == 1)
 			break;
@@ -293,52 +325,58 @@ look_behind(struct scanner *sc, struct jparse *p, const struct found *f, const s
 	return 0;
 }
 
+/* Takes the records of one segment from `tail` on.  0: it ends there; 1: in a torn group; -errno. */
+static int
+scan_segment(struct scanner *sc, struct jparse *p, struct jseg *s, uint64_t tail)
+{
+	struct jgroup_found *g = &sc->group;
+	int r = parse_init(p, s);
+
+	if (r < 0)
+		return r;
+	p->tail = tail;
+	while ((r = jparse_next(p, g)) == 1)
+		for (uint32_t i = 0; i < g->desc.nrec; i++)
+			if (g->desc.first_seq + i >= tail && take_record(sc, s, i) < 0)
+				return -ENOMEM;
+	return r == -E_DAMAGED ? 1 : r;
+}
+
+/* The segment that goes on with `seq`, or `end`.  A gap among what is retired harms nobody. */
+static struct found *
+next_segment(struct found *f, struct found *end, uint64_t seq, uint64_t tail)
+{
+	for (f++; f < end && f->head.first_seq < seq; f++) {
+		log_warn("journal %s: another segment has the same records: ignored", f->seg->path);
+		f->discard = true;
+	}
+	return f < end && (f->head.first_seq == seq || f->head.first_seq <= tail) ? f : end;
+}
+
 /* Reads [f, end).  The chain of sequence numbers runs from segment to segment. */
 static int
 scan_stream(struct scanner *sc, struct found *f, struct found *end)
 {
 	uint64_t tail = sc->tail ? sc->tail(sc->arg, f->head.core, f->head.epoch) : 0;
-	uint64_t seq = f->head.first_seq;
 
-	for (; f < end; f++) {
+	while (f < end) {
+		struct found *next = end;
 		struct jparse p;
-		int r;
+		int r = scan_segment(sc, &p, f->seg, tail);
 
-		if (f->head.first_seq < seq) { /* a copy */
-			log_warn("journal %s: another segment has the same records: ignored", f->seg->path);
+		if (r >= 0) {
+			sc->max_seq = MAX(sc->max_seq, p.seq - 1);
+			next = next_segment(f, end, p.seq, tail);
+			if (next == end)
+				r = look_behind(sc, &p, f, end, r == 1);
+		}
+		parse_fini(&p);
+		if (r < 0)
+			return explain(sc, f->seg, r);
+		/* What doesn't go on must not be found by the next start, when what is before it has gone. */
+		for (f++; f < next; f++)
 			f->discard = true;
-			continue;
-		}
-		parse_of(&p, f->seg);
-		p.tail = tail;
-		r = jparse_init(&p);
-		if (r < 0)
-			return explain(sc, f->seg, r);
-		while ((r = jparse_next(&p, &sc->group)) == 1)
-			for (uint32_t i = 0; i < sc->group.desc.nrec && r == 1; i++)
-				if (sc->group.desc.first_seq + i >= tail)
-					r = take_record(sc, f->seg, i) < 0 ? -ENOMEM : 1;
-		seq = p.seq;
-		sc->max_seq = MAX(sc->max_seq, seq - 1);
-		/* It goes on where the numbers do.  A gap among what is retired harms nobody. */
-		if (r == 0 || r == -E_DAMAGED) {
-			bool torn = r < 0;
-			bool goes_on = f + 1 < end && (f[1].head.first_seq == seq ||
-			                               (f[1].head.first_seq > seq && f[1].head.first_seq <= tail));
-
-			r = goes_on ? 1 : look_behind(sc, &p, f, end, torn);
-		}
-		jparse_fini(&p);
-		(void)posix_fadvise(f->seg->fd, 0, 0, POSIX_FADV_DONTNEED);
-		jseg_direct(f->seg->fd);
-		if (r < 0)
-			return explain(sc, f->seg, r);
-		if (r == 0)
-			break;
 	}
-	/* Not to be found again by the next start, when what came before them is gone. */
-	for (f++; f < end; f++)
-		f->discard = true;
 	return 0;
 }
 
@@ -422,6 +460,12 @@ journal_scan(const char *dir, const uint8_t uuid[16],
 	return 0;
 }
 
+static struct journal *
+reaper(void)
+{
+	return atomic_load_explicit(&scan.reaper, memory_order_relaxed);
+}
+
 static void
 drop_head(void)
 {
@@ -435,7 +479,8 @@ drop_head(void)
 void
 journal_scan_done(void)
 {
-	while (scan.head && !jseg_is_live(scan.head) && delete_now(scan.head) == 0)
+	/* Once journals are open, what covers a record may not be durable yet: the reaper looks after that. */
+	while (!reaper() && scan.head && !jseg_is_live(scan.head) && delete_now(scan.head) == 0)
 		drop_head();
 	atomic_store_explicit(&scan.done, true, memory_order_release);
 }
@@ -455,12 +500,6 @@ bool
 jscan_is_left(void)
 {
 	return atomic_load_explicit(&scan.left, memory_order_acquire) > 0;
-}
-
-static struct journal *
-reaper(void)
-{
-	return atomic_load_explicit(&scan.reaper, memory_order_relaxed);
 }
 
 bool

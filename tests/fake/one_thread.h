@@ -145,11 +145,30 @@ fake_run_works(void)
 	}
 }
 
+static inline int
+fake_run_ready(void)
+{
+	int ran = 0;
+
+	for (fake_core = 0; fake_core < fake_cores; fake_core++)
+		ran += runq_drain(&fake_ready[fake_core], 1 << 20);
+	fake_core = 0;
+	return ran;
+}
+
+/* What the workers do comes to its end, without a lap; before a test pulls the plug. */
+static inline void
+fake_end_works(void)
+{
+	while (fake_run_ready() > 0 || fake_nworks > 0)
+		fake_run_works();
+}
+
 /* Returns how many ops ran. */
 static inline int
 fake_lap(void)
 {
-	int ran = 0;
+	int ran;
 
 	fake_run_works();
 	for (size_t i = 0; i < ARRAY_LEN(fake_timers); i++) {
@@ -161,8 +180,7 @@ fake_lap(void)
 		timer_stop(t);
 		reactor_post(t->op, 0);
 	}
-	for (fake_core = 0; fake_core < fake_cores; fake_core++)
-		ran += runq_drain(&fake_ready[fake_core], 1 << 20);
+	ran = fake_run_ready();
 	for (int i = 0; i < fake_nhooks; i++) {
 		fake_core = fake_hooks[i].core;
 		fake_hooks[i].hook->run(fake_hooks[i].hook);
@@ -213,7 +231,7 @@ fake_io_bytes(const struct fake_io *io)
 	return n;
 }
 
-/* Does the first `limit` bytes of the operation. */
+/* Does the first `limit` bytes of the operation, in whole sectors. */
 static inline ssize_t
 fake_io_do(const struct fake_io *io, size_t limit)
 {
@@ -221,6 +239,7 @@ fake_io_do(const struct fake_io *io, size_t limit)
 	int niov = io->iov ? io->niov : 1;
 	size_t done = 0;
 
+	limit = ROUND_DOWN(limit, 512);
 	for (int i = 0; i < niov && done < limit; i++) {
 		size_t len = MIN(iov[i].iov_len, limit - done);
 		off_t at = (off_t)(io->off + done);
