@@ -440,7 +440,8 @@ static void
 scratch_room(void)
 {
 	if (scratch.niov + SEND_IOVS > SCRATCH_IOVS || scratch.nmsg == SCRATCH_MSGS)
-		(void)ring_submit();
+		while (scratch.submissions == ring_submissions())
+			(void)ring_submit();
 	if (scratch.submissions != ring_submissions()) {
 		scratch.submissions = ring_submissions();
 		scratch.niov = scratch.nmsg = 0;
@@ -479,6 +480,7 @@ start_send(struct conn *c)
 	*msg = (struct msghdr){ .msg_iov = iov, .msg_iovlen = n };
 	scratch.niov += (uint32_t)n;
 	ring_sendmsg(c->fd, msg, MSG_NOSIGNAL | MSG_WAITALL, &c->send);
+	scratch.submissions = ring_submissions(); /* a full queue was submitted just before it */
 }
 
 /* ---- the end of a lap */

@@ -40,7 +40,7 @@ void loop_run(uint64_t spin_ns);
  * calls out says lap_ran when it is back.
  */
 struct lap_clock {
-	uint64_t mark, worst; /* ticks */
+	uint64_t start, mark, worst; /* ticks */
 	uintptr_t worst_fn;
 };
 extern __thread struct lap_clock lap_clock;

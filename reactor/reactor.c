@@ -14,6 +14,7 @@
 #define SLOW_LAP_NS  (25 * 1000000ull)
 #define SLOW_LOG_NS  1000000000ull /* at most one line so often */
 #define STOP_LAP_NS  1000000ull    /* while stopping, look around so often */
+#define LONG_SLEEP_NS 1000000000ull
 #define STOP_LOG_NS  (5 * 1000000000ull)
 #define SPIN_CHECKS  16 /* looks at memory between two looks at the clock */
 
@@ -132,14 +133,22 @@ loop_take_time(void)
 	me.wall_ns = MAX(wall, me.wall_ns + 1);
 }
 
+/*
+ * At least all that are ready now, or a queue that grows faster than a limit
+ * would never shrink again; then what these made ready, up to the limit.
+ */
 static int
 run_ops(void)
 {
+	struct op *last = me.ready.head ? container_of(me.ready.tail, struct op, next) : NULL;
 	int n;
 
-	for (n = 0; me.ready.head && n < OPS_A_LAP; n++) {
-		uintptr_t fn = (uintptr_t)me.ready.head->resume;
+	for (n = 0; me.ready.head && (last || n < OPS_A_LAP); n++) {
+		struct op *op = me.ready.head;
+		uintptr_t fn = (uintptr_t)op->resume;
 
+		if (op == last)
+			last = NULL;
 		runq_drain(&me.ready, 1);
 		lap_ran(fn);
 	}
@@ -156,8 +165,10 @@ run_hooks(void)
 }
 
 static void
-log_slow(uint64_t took_ns, uint64_t ticks)
+log_slow(uint64_t took_ns)
 {
+	uint64_t ticks = MAX(lap_ticks() - lap_clock.start, 1u);
+
 	stat_add(&me.core->stats.slow_laps, 1);
 	if (me.now_ns - me.slow_logged_ns < SLOW_LOG_NS) {
 		me.slow_unlogged++;
@@ -167,7 +178,7 @@ log_slow(uint64_t took_ns, uint64_t ticks)
 	log_warn("a lap took %llu ms, %llu ms of it in %s (%llu more slow laps not logged)",
 	         (unsigned long long)(took_ns / 1000000),
 	         (unsigned long long)((double)took_ns * (double)lap_clock.worst /
-	                              (double)MAX(ticks, 1u) / 1000000),
+	                              (double)ticks / 1000000),
 	         symbol_name(lap_clock.worst_fn), (unsigned long long)me.slow_unlogged);
 	me.slow_unlogged = 0;
 }
@@ -177,12 +188,8 @@ static int
 lap(void)
 {
 	struct reactor_stats *s = &me.core->stats;
-	uint64_t start = lap_ticks(), start_ns, took_ns;
 	int cqes, ops, n;
 
-	loop_take_time();
-	start_ns = me.now_ns;
-	lap_clock = (struct lap_clock){ .mark = start };
 	cqes = ring_reap(&me.ready);
 	n = cqes + shard_poll() + timer_run(me.now_ns);
 	ops = run_ops();
@@ -191,17 +198,25 @@ lap(void)
 	buf_flush();
 	shard_flush();
 	lap_ran((uintptr_t)lap);
+	/* Sends, receives and much of the disk I/O happen in here. */
+	stat_add(&s->enters, (uint64_t)ring_submit());
+	lap_ran((uintptr_t)ring_submit);
 
 	stat_add(&s->laps, 1);
 	stat_add(&s->cqes, (uint64_t)cqes);
 	stat_add(&s->ops, (uint64_t)ops);
-	if (n > 0) {
-		took_ns = clock_ns(CLOCK_MONOTONIC) - start_ns;
-		stat_add(&s->busy_ns, took_ns);
-		if (took_ns > SLOW_LAP_NS)
-			log_slow(took_ns, lap_ticks() - start);
-	}
 	return n;
+}
+
+/* The time of a busy lap is known when the next one starts, or when it turns out to be the last. */
+static void
+end_busy(uint64_t then_ns)
+{
+	uint64_t took = me.now_ns - then_ns;
+
+	stat_add(&me.core->stats.busy_ns, took);
+	if (took > SLOW_LAP_NS)
+		log_slow(took);
 }
 
 static bool
@@ -324,19 +339,25 @@ void
 loop_run(uint64_t spin_ns)
 {
 	uint64_t complain_ns = 0;
+	bool busy = false;
 
 	for (;;) {
 		bool stop = atomic_load_explicit(&stopping, memory_order_acquire);
-		int did = lap();
+		uint64_t then_ns = me.now_ns;
 
+		loop_take_time();
+		if (busy)
+			end_busy(then_ns);
+		lap_clock = (struct lap_clock){ .start = lap_ticks() };
+		lap_clock.mark = lap_clock.start;
+		busy = lap() > 0;
 		if (stop) {
 			if (complain_ns == 0)
 				complain_ns = me.now_ns + STOP_LOG_NS;
 			if (stop_lap(&complain_ns))
 				return;
 		}
-		stat_add(&me.core->stats.enters, (uint64_t)ring_submit());
-		if (did > 0 || anything_ready())
+		if (busy || anything_ready())
 			continue;
 		if (shard_blocked()) {
 			sched_yield(); /* the receiver makes room soon, but wakes nobody for it */
@@ -344,8 +365,7 @@ loop_run(uint64_t spin_ns)
 		}
 		if (spin_ns > 0 && !stop && spin(me.now_ns + spin_ns))
 			continue;
-		sleep_until(MIN(timer_next_ns(),
-		                stop ? me.now_ns + STOP_LAP_NS : me.now_ns + 1000000000));
+		sleep_until(MIN(timer_next_ns(), me.now_ns + (stop ? STOP_LAP_NS : LONG_SLEEP_NS)));
 	}
 }
 

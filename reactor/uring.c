@@ -171,6 +171,14 @@ ring_reap(struct runq *q)
 	return taken;
 }
 
+/* What the kernel could not take (-EAGAIN, -EBUSY) stays in the queue for the next time. */
+static void
+count_submission(void)
+{
+	if (io_uring_sq_ready(&ring.io) == 0)
+		ring.submissions++;
+}
+
 int
 ring_submit(void)
 {
@@ -179,9 +187,8 @@ ring_submit(void)
 	if (io_uring_sq_ready(&ring.io) == 0 &&
 	    !(flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)))
 		return 0;
-	/* What it could not take (-EAGAIN, -EBUSY) stays in the queue for the next lap. */
 	(void)io_uring_submit_and_get_events(&ring.io);
-	ring.submissions++;
+	count_submission();
 	return 1;
 }
 
@@ -195,7 +202,7 @@ ring_sleep(uint64_t timeout_ns)
 	struct io_uring_cqe *cqe;
 
 	(void)io_uring_submit_and_wait_timeout(&ring.io, &cqe, 1, &ts, NULL);
-	ring.submissions++;
+	count_submission();
 }
 
 uint32_t
@@ -217,7 +224,7 @@ get_sqe(void)
 
 	while (!(sqe = io_uring_get_sqe(&ring.io))) {
 		(void)io_uring_submit(&ring.io);
-		ring.submissions++;
+		count_submission();
 	}
 	return sqe;
 }

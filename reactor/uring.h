@@ -44,7 +44,10 @@ int ring_submit(void);
 void ring_sleep(uint64_t timeout_ns);
 /* Operations whose last completion is still to come. */
 uint32_t ring_inflight(void);
-/* Counts submissions, so that a caller can tell whether what it prepared has been handed over. */
+/*
+ * Counts the times when all that was prepared had been handed over: then
+ * arrays that the kernel only reads while it takes an operation are free again.
+ */
 uint64_t ring_submissions(void);
 
 /* Disk.  `index` is the registered piece that holds the memory, or -1. */

@@ -216,6 +216,49 @@ Test(reactor, ops_run_in_order_and_hooks_once_a_lap)
 	cr_assert(eq(u64, ops, 3 + 99));
 }
 
+/* However many ops become ready in a lap, the next lap runs them all. */
+#define FLOOD 5000
+
+static struct op flood[FLOOD];
+static int flood_run, flood_laps;
+
+static void
+count_flood(struct op *op)
+{
+	(void)op;
+	flood_run++;
+}
+
+static void
+post_flood(struct lap_hook *h)
+{
+	(void)h;
+	assert(flood_run == flood_laps * FLOOD);
+	if (flood_laps == 20) {
+		finish();
+		return;
+	}
+	flood_laps++;
+	for (int i = 0; i < FLOOD; i++)
+		reactor_post(&flood[i], 0);
+}
+
+static void
+flood_body(int core)
+{
+	(void)core;
+	for (int i = 0; i < FLOOD; i++)
+		flood[i].resume = count_flood;
+	hooks[0].run = post_flood;
+	reactor_hook(&hooks[0]);
+}
+
+Test(reactor, a_flood_of_ops_does_not_pile_up)
+{
+	on_cores(1, flood_body, NULL);
+	cr_assert(eq(int, flood_run, 20 * FLOOD));
+}
+
 static uint64_t last_wall, last_now;
 static int ticks;
 
