@@ -399,7 +399,8 @@ loop_set_cores(struct core *all, int n)
 void
 reactor_stop(void)
 {
-	atomic_store(&stopping, true);
+	if (atomic_exchange(&stopping, true))
+		return; /* a wake every lap would keep the cores from being quiet */
 	for (int i = 0; i < ncores; i++)
 		core_wake(i);
 }
