@@ -57,6 +57,32 @@ $(OUT)/stress/%: tests/stress/%.c $(LIB)
 stress: $(STRESS)
 	@for s in $(STRESS); do echo $$(basename $$s); timeout 300 $$s $(STRESS_SECONDS) || exit 1; done
 
+# ---- fuzz: libFuzzer targets tests/fuzz/fuzz_*.c; any compiler replays their corpora
+FUZZ = $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS = 60
+FUZZ_MAIN = tests/fuzz/replay_main.c
+ifdef LIBFUZZER
+CFLAGS += -fsanitize=fuzzer-no-link
+FUZZ_MAIN = -fsanitize=fuzzer
+endif
+TOOL_LIB = $(OUT)/libtools.a
+$(TOOL_LIB): $(filter-out %/main.o,$(TOOL))
+	@rm -f $@; $(AR) rcs $@ $^
+$(OUT)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $(TOOL_LIB) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(FUZZ_MAIN) $(TOOL_LIB) $(LIB) $(LDLIBS)
+fuzz-replay: $(FUZZ)
+	@for t in $(FUZZ); do n=$$(basename $$t); timeout 300 $$t tests/fuzz/corpus/$${n#fuzz_} || exit 1; done
+fuzz:
+	@$(MAKE) --no-print-directory CC=$(FUZZ_CC) BUILD=debug SAN=address,undefined WERROR= LIBFUZZER=1 OUT=build/fuzz fuzz-run
+fuzz-run: $(FUZZ)
+	@for t in $(FUZZ); do tests/fuzz/run.sh $$t $(FUZZ_SECONDS) || exit 1; done
+fuzz-seeds: $(LIB)
+	@mkdir -p $(OUT)/fuzz
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $(OUT)/fuzz/make_seeds tests/fuzz/make_seeds.c $(LIB) $(LDLIBS)
+	@$(OUT)/fuzz/make_seeds tests/fuzz/corpus
+
 # ---- programs that talk to a server: tests/client is their NFS client
 CLIENT = $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/client/*.c))
 CLIENT_LIB = $(OUT)/libclient.a
@@ -100,5 +126,5 @@ tidy:
 clean:
 	rm -rf build
 
-.PHONY: all unit stress bench bench-programs deps-bench hdr-check layers list-crash-points deps deps-test run check install tidy clean
--include $(OBJ:.o=.d) $(TOOL:.o=.d) $(UNIT:=.d) $(CLIENT:.o=.d) $(BENCH:=.d)
+.PHONY: all unit stress fuzz fuzz-run fuzz-replay fuzz-seeds bench bench-programs deps-bench hdr-check layers list-crash-points deps deps-test run check install tidy clean
+-include $(OBJ:.o=.d) $(TOOL:.o=.d) $(UNIT:=.d) $(FUZZ:=.d) $(CLIENT:.o=.d) $(BENCH:=.d)

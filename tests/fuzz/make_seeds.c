@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes the seeds of the protocol's fuzz targets from valid messages: make fuzz-seeds. */
+#include <sys/stat.h>
+
+#include "tests/fake/proto_client.h"
+
+static const char *corpus;
+static struct client_msg msg;
+static uint8_t bytes[1 << 16];
+
+static void
+write_seed(const char *target, const char *name, const void *p, size_t len)
+{
+	char path[512];
+	FILE *f;
+
+	snprintf(path, sizeof path, "%s/%s", corpus, target);
+	mkdir(path, 0777);
+	snprintf(path, sizeof path, "%s/%s/%s", corpus, target, name);
+	f = fopen(path, "we");
+	if (!f || fwrite(p, 1, len, f) != len || fclose(f)) {
+		perror(path);
+		exit(1);
+	}
+}
+
+/* A session's stream behind its three bytes of settings. */
+static void
+session_seed(const char *name, uint8_t plan, uint8_t piece, uint8_t how, const void *p, size_t len)
+{
+	bytes[0] = plan;
+	bytes[1] = piece;
+	bytes[2] = how;
+	memcpy(bytes + 3, p, len);
+	write_seed("session", name, bytes, len + 3);
+}
+
+static size_t
+fragments(uint8_t *out, const struct client_msg *m, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t at = 4; at < m->len; at += size) {
+		size_t k = MIN(size, m->len - at);
+
+		client_mark(out + n, (uint32_t)k, at + k == m->len);
+		memcpy(out + n + 4, m->bytes + at, k);
+		n += 4 + k;
+	}
+	return n;
+}
+
+static void
+nfs_seeds(void)
+{
+	static uint8_t all[1 << 15], cut[1 << 12];
+	size_t n = 0;
+
+	for (uint32_t proc = 0; proc < NFS3_PROCS; proc++) {
+		const char *name = stats_proc_name((int)proc);
+
+		client_call(&msg, proc, 100 + proc);
+		session_seed(name, (uint8_t)(proc * 37), (uint8_t)(proc % 3 * 50), (uint8_t)(proc << 4), msg.bytes, msg.len);
+		bytes[0] = (uint8_t)proc;
+		memcpy(bytes + 1, msg.bytes + msg.args_at, msg.len - msg.args_at);
+		write_seed("nfs3_args", name, bytes, 1 + msg.len - msg.args_at);
+		memcpy(all + n, msg.bytes, msg.len);
+		n += msg.len;
+	}
+	write_seed("rpc", "auth_sys", msg.bytes + 4, msg.len - 4);
+	session_seed("pipelined", 0x55, 0, 1, all, n);
+	session_seed("closed_early", 0x55, 0, 2, all, n);
+	client_call(&msg, NFS3_WRITE, 101);
+	session_seed("write_fragments", 0, 7, 0, cut, fragments(cut, &msg, 5));
+	client_call(&msg, NFS3_RENAME, 101);
+	session_seed("rename_fragments", 0, 0, 0, cut, fragments(cut, &msg, 30));
+}
+
+static void
+more_seeds(void)
+{
+	static const char *const paths[] = { "/export", "/export/a/b", "/far/x", "/none" };
+	static const char *const nets[] = { "10.0.0.0/8", "::1", "fd00::/8", "*", "1.2.3.4", "10.1.0.0/8", "host" };
+	static const uint8_t cred[] = { 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0x86, 0xa3, 0, 0, 0, 3, 0, 0, 0, 0,
+	                                0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+	struct fref f = { .ino = 7, .gen = 1, .share = 1 };
+	uint8_t fh[HANDLE_BYTES];
+	char name[32];
+
+	for (uint32_t proc = 0; proc < MOUNT3_PROCS; proc++) {
+		struct wire_out *w = client_begin(&msg, MOUNT3_PROGRAM, proc);
+
+		if (proc == MOUNT3_MNT || proc == MOUNT3_UMNT)
+			wire_put_string(w, paths[proc % ARRAY_LEN(paths)]);
+		client_end_msg(&msg);
+		session_seed(stats_proc_name(STATS_NFS_PROCS + (int)proc), 1, 0, 0, msg.bytes, msg.len);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		struct wire_out w = { .p = bytes, .end = bytes + sizeof bytes };
+
+		wire_put_string(&w, paths[i]);
+		snprintf(name, sizeof name, "path%zu", i);
+		write_seed("mount3_args", name, bytes, (size_t)(w.p - bytes));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(nets); i++) {
+		snprintf(name, sizeof name, "net%zu", i);
+		write_seed("export_net", name, nets[i], strlen(nets[i]));
+	}
+	write_seed("rpc", "auth_none", cred, sizeof cred);
+	handle_encode(fh, &f);
+	write_seed("handle", "good", fh, sizeof fh);
+	fh[9] ^= 1;
+	write_seed("handle", "forged", fh, sizeof fh);
+	/* A WRITE that needs buffers and fills. */
+	struct wire_out *w = client_begin(&msg, NFS3_PROGRAM, NFS3_WRITE);
+	client_put_fh(w, 101);
+	wire_put_u64(w, 0);
+	wire_put_u32(w, 9001);
+	wire_put_u32(w, 0);
+	wire_put_bytes(w, bytes, 9001);
+	client_end_msg(&msg);
+	session_seed("write_fill", 0, 200, 0, msg.bytes, msg.len);
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc != 2) {
+		fprintf(stderr, "usage: make_seeds DIR\n");
+		return 2;
+	}
+	corpus = argv[1];
+	handle_init(&client_volume);
+	nfs_seeds();
+	more_seeds();
+	return 0;
+}
