@@ -7,63 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/client/pattern.h"
+
 enum {
 	CANDIDATES = 512,       /* at one byte */
 	WHOLE = 4 << 20,        /* files up to this are read whole */
 	MARGIN = 8 << 10,       /* around what was written: a write must not spill */
 };
-
-static uint64_t
-word(uint32_t id, uint64_t i)
-{
-	uint64_t x = (id + 1) * 0x9e3779b97f4a7c15ULL ^ i * 0xc2b2ae3d27d4eb4fULL;
-
-	x ^= x >> 29;
-	x *= 0xbf58476d1ce4e5b9ULL;
-	return id ? x ^ x >> 32 : 0;
-}
-
-void
-content_fill(uint8_t *dst, uint32_t id, uint64_t off, size_t len)
-{
-	size_t n = 0;
-
-	while (n < len) {
-		uint64_t w = word(id, (off + n) / 8);
-		size_t skip = (off + n) % 8, take = 8 - skip;
-
-		if (take > len - n)
-			take = len - n;
-		memcpy(dst + n, (uint8_t *)&w + skip, take);
-		n += take;
-	}
-}
-
-/* How many bytes from data on are those of write id at off. */
-static size_t
-match(const uint8_t *data, uint32_t id, uint64_t off, size_t len)
-{
-	size_t n = 0;
-
-	while (n < len) {
-		uint64_t w = word(id, (off + n) / 8);
-		size_t skip = (off + n) % 8, take = 8 - skip;
-
-		if (take > len - n)
-			take = len - n;
-		if (take == 8) {
-			if (memcmp(data + n, &w, 8) == 0) {
-				n += 8;
-				continue;
-			}
-		}
-		for (size_t i = 0; i < take; i++)
-			if (data[n + i] != ((uint8_t *)&w)[skip + i])
-				return n + i;
-		n += take;
-	}
-	return len;
-}
 
 static void *
 grown(void *p, uint32_t n, uint32_t *cap, size_t each)
@@ -342,12 +292,12 @@ static void
 explain(const struct content *c, uint64_t off, const uint8_t *data, size_t len,
         const uint32_t *ids, int nids, char *why, size_t why_len)
 {
-	size_t n, zeros = match(data, 0, off, len);
+	size_t n, zeros = pattern_match(data, 0, off, len);
 	uint32_t best = 0;
 	size_t best_len = 7; /* fewer equal bytes mean nothing */
 
 	for (uint32_t i = 0; i < c->nchange; i++) {
-		size_t m = c->change[i].trunc ? 0 : match(data, c->change[i].id, off, len);
+		size_t m = c->change[i].trunc ? 0 : pattern_match(data, c->change[i].id, off, len);
 
 		if (m > best_len) {
 			best = c->change[i].id;
@@ -355,7 +305,7 @@ explain(const struct content *c, uint64_t off, const uint8_t *data, size_t len,
 		}
 	}
 	for (uint32_t i = 0; i < c->nseg; i++) {
-		size_t m = match(data, c->seg[i].id, off, len);
+		size_t m = pattern_match(data, c->seg[i].id, off, len);
 
 		if (m > best_len) {
 			best = c->seg[i].id;
@@ -390,7 +340,7 @@ content_check(struct content *c, const struct view *v, uint64_t off, const uint8
 			uint32_t id = 0;
 
 			for (int i = 0; i < nids && best < to - off; i++) {
-				size_t m = match(data, ids[i], off, to - off);
+				size_t m = pattern_match(data, ids[i], off, to - off);
 
 				if (m > best) {
 					best = m;

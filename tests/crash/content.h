@@ -11,8 +11,8 @@
  * ruled out like this may be seen; anything else is a failure.  A truncation to
  * n writes zeros from n to infinity.  Sizes follow the same order.
  *
- * Every write has its own id, and its bytes are a function of id and position,
- * so that a wrong byte tells whose it is.  One thread; the caller owns it.
+ * Every write has its own id, and its bytes are that pattern's (pattern.h), so that a
+ * wrong byte tells whose it is.  One thread; the caller owns it.
  */
 #ifndef TESTS_CRASH_CONTENT_H
 #define TESTS_CRASH_CONTENT_H
@@ -56,8 +56,6 @@ struct view {
 struct byte_range {
 	uint64_t off, len;
 };
-
-void content_fill(uint8_t *dst, uint32_t id, uint64_t off, size_t len);
 
 void content_free(struct content *c);
 /* Index of the new change, for the calls below; valid until content_settled. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/client/pattern.h"
 #include "tests/crash/run.h"
 
 static const uint32_t want_ok[] = { NFS_OK, ANY_END };
@@ -569,7 +570,7 @@ pick_write(struct run *r, struct lane *lane)
 	a->data = malloc(a->len);
 	if (!a->data)
 		abort();
-	content_fill(a->data, a->id, a->off, a->len);
+	pattern_fill(a->data, a->id, a->off, a->len);
 	a->effect = a->has_change = true;
 	a->change = content_write(&n->content, a->id, a->off, a->len, a->issue);
 	nfs_write(&a->call, &lane->conn, &n->fh, a->off, a->data, a->len, a->how);
