@@ -57,7 +57,7 @@ put_now(const char *key, const void *val, size_t len)
 static int
 put_n(int i)
 {
-	char key[16];
+	char key[32];
 
 	snprintf(key, sizeof(key), "key%06d", i);
 	return put_now(key, &i, sizeof(i));
@@ -66,7 +66,7 @@ put_n(int i)
 static bool
 has_n(int i)
 {
-	char key[16];
+	char key[32];
 	int got = 0;
 	int res;
 
@@ -336,7 +336,7 @@ writer(int i)
 	struct put p = { .b = kv_batch_new() };
 
 	for (int n = 0; n < WRITES; n++) {
-		char key[16];
+		char key[32];
 		int v = i * WRITES + n;
 
 		snprintf(key, sizeof(key), "key%06d", v);

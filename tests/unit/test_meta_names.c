@@ -270,11 +270,10 @@ Test(meta_names, unchecked_create_takes_what_is_there)
 	struct meta_create c = { .req.f = world.root, .name = name_of("f"), .type = FT_REG, .how = CREATE_UNCHECKED,
 		                 .sattr = { .set_mode = true, .mode = 0600 } };
 	struct fref first;
+	char name[32];
 
 	/* Whichever core owns the file. */
 	for (int i = 0; i < 8; i++) {
-		char name[8];
-
 		snprintf(name, sizeof(name), "f%d", i);
 		c.name = name_of(name);
 		c.sattr = (struct sattr){ .set_mode = true, .mode = 0600, .set_size = true, .size = 10 };
@@ -342,7 +341,7 @@ Test(meta_names, inode_numbers_are_new)
 
 	for (int round = 0; round < 4; round++) {
 		for (int i = 0; i < 50; i++) {
-			char name[16];
+			char name[32];
 			struct fref f;
 
 			snprintf(name, sizeof(name), "%d.%d", round, i);

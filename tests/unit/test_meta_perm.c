@@ -62,7 +62,7 @@ Test(meta_perm, sticky_matrix)
 		for (size_t i = 0; i < ARRAY_LEN(who); i++) {
 			int want = sticky && !who[i].may ? -EPERM : 0;
 			const struct cred *c = who[i].c;
-			char name[16];
+			char name[32];
 			struct fref d, open;
 
 			snprintf(name, sizeof(name), "d%d%zu", sticky, i);

@@ -138,7 +138,7 @@ Test(meta_readdir, plus)
 	int seen = 0;
 
 	for (int i = 0; i < 100; i++) {
-		char name[8];
+		char name[32];
 
 		snprintf(name, sizeof(name), "f%d", i);
 		f[i] = make(&superuser, d, name, i == 0 ? FT_LNK : FT_REG, 0600);
@@ -183,7 +183,7 @@ filler(int me)
 
 	(void)me;
 	while ((i = next++) < BIG) {
-		char name[16];
+		char name[32];
 
 		snprintf(name, sizeof(name), "%d", i);
 		cr_assert(eq(int, do_create(&superuser, big, name, FT_REG, 0644, NULL), 0));
@@ -208,7 +208,7 @@ lister_and_removers(int me)
 
 	if (me > 0) {
 		for (int i = 2 * me - 1; i < BIG && removing; i += 2 * (THREADS - 1)) {
-			char name[16];
+			char name[32];
 
 			snprintf(name, sizeof(name), "%d", i);
 			cr_assert(eq(int, do_unlink(&superuser, big, name, false), 0));

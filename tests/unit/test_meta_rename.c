@@ -49,7 +49,7 @@ Test(meta_rename, matrix, .timeout = 60)
 	for (enum what s = NOTHING; s < SAME; s++)
 		for (enum what d = NOTHING; d < WHATS; d++)
 			for (int across = 0; across < 3; across++) {
-				char name[16];
+				char name[32];
 				struct fref a, b, src, dst, got;
 				struct attr was_a, was_b, was;
 				int want = expected(s, d);
@@ -219,7 +219,7 @@ mover(int me)
 	for (int i = 0; i < 150; i++) {
 		uint64_t r = mix64(seed += 0x9e3779b97f4a7c15);
 		size_t from = r % DIRS, to = r / DIRS % DIRS, what = r / 64 % DIRS;
-		char name[8];
+		char name[32];
 		int res;
 
 		snprintf(name, sizeof(name), "d%zu", what);
@@ -237,7 +237,7 @@ Test(meta_rename, no_loops_under_load, .timeout = 60)
 	/* d0 is the top, the others start in it. */
 	tree[0] = mkdir_in(world.root, "d0");
 	for (int i = 1; i < DIRS; i++) {
-		char name[8];
+		char name[32];
 
 		snprintf(name, sizeof(name), "d%d", i);
 		tree[i] = mkdir_in(tree[0], name);

@@ -21,7 +21,7 @@ static void
 one_step(uint64_t r)
 {
 	struct fref a = dirs[r % DIRS], b = dirs[r / 8 % DIRS], f;
-	char x[8], y[8];
+	char x[32], y[32];
 	int res = 0, what = (int)(r / 64 % 8);
 
 	snprintf(x, sizeof(x), "n%lu", r / 512 % NAMES);
@@ -105,7 +105,7 @@ stress(int cores)
 {
 	world_start(cores);
 	for (int i = 0; i < DIRS; i++) {
-		char name[8];
+		char name[32];
 
 		snprintf(name, sizeof(name), "d%d", i);
 		dirs[i] = mkdir_in(i < 3 ? world.root : dirs[i - 3], name);
@@ -137,7 +137,7 @@ static void
 crowd(int me)
 {
 	for (int i = 0; i < 12; i++) {
-		char name[16];
+		char name[32];
 		int res;
 
 		snprintf(name, sizeof(name), "c%d.%d", me, i);
@@ -157,7 +157,7 @@ Test(meta_stress, more_than_fits)
 	world.max_inodes = 64;
 	world_start(2);
 	for (int i = 0; i < DIRS; i++) {
-		char name[8];
+		char name[32];
 
 		snprintf(name, sizeof(name), "d%d", i);
 		dirs[i] = mkdir_in(world.root, name);
