@@ -19,7 +19,7 @@ TEST_PKGS = criterion libnfs
 STD   = -std=gnu11
 WARN  = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wswitch-enum \
-        -Wimplicit-fallthrough -Wconversion -Wno-sign-conversion
+        -Wimplicit-fallthrough -Wconversion -Wno-sign-conversion -Wno-format-truncation
 WERROR = -Werror
 OPT_debug   = -O1 -g3 -fno-omit-frame-pointer
 OPT_release = -O2 -g -fno-omit-frame-pointer -flto=auto

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "meta/kv_group.h"
 #include "meta/kv_merge.h"
@@ -298,6 +299,15 @@ check_recovers(const rocksdb_options_t *op, const char *path, const struct kv_wa
 	return -E_DAMAGED;
 }
 
+static bool
+database_exists(const char *path)
+{
+	char current[4200];
+
+	snprintf(current, sizeof(current), "%s/CURRENT", path);
+	return access(current, F_OK) == 0;
+}
+
 int
 kv_open(const struct kv_opts *o, char why[256])
 {
@@ -309,6 +319,10 @@ kv_open(const struct kv_opts *o, char why[256])
 	assert(!kv.db);
 	memset(&kv, 0, sizeof(kv));
 	snprintf(kv.path, sizeof(kv.path), "%s", o->path);
+	if (!o->create && !database_exists(o->path)) { /* RocksDB would leave its log files there */
+		snprintf(why, 256, "there is no metadata in %.180s; is paths.meta right?", o->path);
+		return -ENOENT;
+	}
 	kv.cache = rocksdb_cache_create_lru(o->cache_bytes);
 	op = options_new(o);
 	err = kv_wal_check(o->path, &report);
