@@ -188,9 +188,13 @@ buf_core_init(bool touch)
 		return -ENOMEM;
 	}
 	/* By this thread, so that the pages come from its NUMA node. */
-	if (touch && madvise(p->arena, arena_bytes, MADV_POPULATE_WRITE) < 0)
-		for (size_t at = 0; at < arena_bytes; at += PAGE)
-			((volatile uint8_t *)p->arena)[at] = 0;
+	if (touch && madvise(p->arena, arena_bytes, MADV_POPULATE_WRITE) < 0) {
+		int err = -errno;
+
+		free(p->blocks);
+		free(p);
+		return err;
+	}
 	for (uint32_t i = p->count; i > 0; i--)
 		init_block(p, i - 1, (uint16_t)core);
 	p->free_large = p->count;

@@ -59,11 +59,20 @@ const struct sockaddr_storage *conn_peer(const struct conn *c);
 
 /*
  * Directs the next bytes of the stream straight into iov[] (lent until op
- * resumes), first what is left of the lent input.  op->res is 0, or -errno when the connection ended before it was full.
- * Called within input or outside; one at a time.  input is not called meanwhile.
+ * resumes, array included; net moves its elements on), first what is left of the
+ * lent input.  op->res is 0, or -errno when the connection ended before it was
+ * full.  Called within input (then always OP_PENDING) or outside; one at a time,
+ * at most IOV_MAX elements.  input is not called meanwhile, but right after op
+ * has resumed, unless the connection is paused.  A pause does not stop a fill.
  */
 enum op_state conn_fill(struct conn *c, struct iovec *iov, int niov, struct op *op);
-/* Stops (starts) presenting input: how a server makes a client wait. */
+/*
+ * Stops (starts) presenting input: how a server makes a client wait.  Not
+ * counted: one resume ends any number of pauses.  What has been received
+ * already is held, at most two receive buffers' worth; the rest stays with the
+ * kernel, so that TCP makes the peer wait.  While paused, nobody notices that
+ * the peer is gone.
+ */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 

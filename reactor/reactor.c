@@ -14,7 +14,7 @@
 #define SLOW_LAP_NS  (25 * 1000000ull)
 #define SLOW_LOG_NS  1000000000ull /* at most one line so often */
 #define STOP_LAP_NS  1000000ull    /* while stopping, look around so often */
-#define LONG_SLEEP_NS 1000000000ull
+#define LONG_SLEEP_NS (3600 * 1000000000ull) /* without a timer: until something comes */
 #define STOP_LOG_NS  (5 * 1000000000ull)
 #define SPIN_CHECKS  16 /* looks at memory between two looks at the clock */
 

@@ -29,13 +29,16 @@ struct reactor_opts {
 	uint32_t recv_buf_bytes; /* size of each; 0: 16 KiB */
 	uint32_t max_conns;      /* connections a core; 0: 4096 */
 	bool pin;                /* pin thread i to the i-th allowed CPU (cores <= CPUs) */
-	bool touch;              /* touch every page of the arena at start */
+	bool touch;              /* touch every page of the arena at start, and register it with the rings */
 	int worker_threads;      /* for what blocks; 0: 4 */
 	/*
-	 * Runs on each core's thread before its first lap, core 0 first, one core
-	 * at a time; the layers above set up their per-core state here.  Blocking
-	 * is allowed.  A negative errno ends the start.  `fini` runs on each core
-	 * after the last lap, the highest core first, when all pools must be full.
+	 * Runs on each core's thread before any core's first lap, core 0 first, one
+	 * core at a time; the layers above set up their per-core state here.
+	 * Blocking is allowed, and what is started asynchronously goes on with the
+	 * laps.  A negative errno ends the start: the laps run until what was
+	 * started is done, and fini follows on the cores whose init succeeded.
+	 * `fini` runs on each core after the last lap of all, the highest core
+	 * first; after it all pools must be full.
 	 */
 	int  (*init)(int core, void *arg);
 	void (*fini)(int core, void *arg);
@@ -47,7 +50,12 @@ struct reactor_opts {
  * sentence for the user in `why` (no io_uring, memlock, too few descriptors).
  */
 int  reactor_start(const struct reactor_opts *opts, char why[256]);
-/* Any thread: asks all cores to leave their loops once their pending work is done. */
+/*
+ * Any thread: closes all connections and asks the cores to leave their loops
+ * once nothing is pending on any of them: no I/O, message, work, buffer wait,
+ * ready op or conn reference.  Timers do not count; those still running are
+ * dropped.
+ */
 void reactor_stop(void);
 /* Waits for all cores to have ended. */
 void reactor_join(void);
@@ -77,7 +85,7 @@ void timer_start(struct timer *t, uint64_t delay_ns, struct op *op);
 /* Stops it: true when it had not fired yet (its op will not resume). */
 bool timer_stop(struct timer *t);
 
-/* Counters of one core; written by its thread, readable from any (relaxed). */
+/* Counters of one core; written by its thread, readable from any (__atomic_load_n, relaxed). */
 struct reactor_stats {
 	uint64_t laps, enters, sleeps, ops, cqes, msgs_in, msgs_out, slow_laps, busy_ns;
 };

@@ -66,7 +66,8 @@ setup(struct core *c)
 	}
 	err = buf_core_init(opts.touch);
 	if (err < 0) {
-		snprintf(c->why, sizeof(c->why), "no memory for the buffers");
+		snprintf(c->why, sizeof(c->why), "no memory for %llu MiB of payload buffers: %s",
+		         (unsigned long long)(opts.buf_bytes >> 20), strerror(-err));
 		goto no_bufs;
 	}
 	err = net_core_init(opts.max_conns, opts.recv_bufs, opts.recv_buf_bytes, c->why);

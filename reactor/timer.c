@@ -21,9 +21,7 @@ timer_core_init(void)
 void
 timer_core_fini(void)
 {
-	for (uint32_t i = 0; i < count; i++)
-		heap[i]->slot = 0;
-	free(heap);
+	free(heap); /* the timers themselves may be gone with their owners */
 	heap = NULL;
 	count = 0;
 }

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -821,6 +822,32 @@ Test(net, more_clients_than_connections, .timeout = 60)
 			}
 	stop();
 	cr_assert(eq(int, atomic_load(&opened), N));
+}
+
+/* No descriptor for an accept: the client waits, and is served when there is one again. */
+Test(net, accepts_again_when_descriptors_are_back, .timeout = 20)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct rlimit lim = { 500, 500 };
+	int taken[500], n = 0, fd;
+	uint8_t back[4];
+
+	cr_assert(eq(int, setrlimit(RLIMIT_NOFILE, &lim), 0));
+	start_with((struct reactor_opts){ .cores = 1, .max_conns = 8 });
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	while ((taken[n] = dup(0)) >= 0)
+		n++;
+	in.sin_port = htons(net_port());
+	cr_assert(eq(int, connect(fd, (struct sockaddr *)&in, sizeof(in)), 0));
+	send_part(fd, 'e', 0, 0);
+	usleep(50000);
+	cr_assert(eq(int, (int)recv(fd, back, 4, MSG_DONTWAIT), -1));
+	cr_assert(eq(u64, net_stats(0)->accepted, 0));
+	while (n > 0)
+		close(taken[--n]);
+	cr_assert(eq(int, (int)recv(fd, back, 4, MSG_WAITALL), 4));
+	close(fd);
+	stop();
 }
 
 static char listen_why[256];

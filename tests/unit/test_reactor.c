@@ -147,6 +147,84 @@ Test(reactor, says_when_memlock_is_too_low)
 	try_start(-ENOMEM, "RLIMIT_MEMLOCK is 16 KiB");
 }
 
+/* Every step of the start that needs a descriptor fails once. */
+Test(reactor, starts_or_says_why_with_any_number_of_free_descriptors)
+{
+	int taken[1000], n = 0, failed = 0, err;
+	struct rlimit lim = { 1000, 1000 };
+
+	cr_assert(eq(int, setrlimit(RLIMIT_NOFILE, &lim), 0));
+	while ((taken[n] = dup(0)) >= 0)
+		n++;
+	do {
+		struct reactor_opts o = { .cores = 3, .buf_bytes = MIB, .touch = true };
+		char why[256] = "";
+
+		err = reactor_start(&o, why);
+		if (err < 0) {
+			cr_assert(ne(chr, why[0], 0));
+			failed++;
+			close(taken[--n]);
+		}
+	} while (err < 0 && n > 0);
+	cr_assert(eq(int, err, 0));
+	cr_assert(ge(int, failed, 6)); /* an eventfd and a ring for each core */
+	reactor_stop();
+	reactor_join();
+}
+
+/* And every step that needs memory, as far as a limit of the address space can tell. */
+Test(reactor, starts_or_says_why_with_any_amount_of_memory, .timeout = 60)
+{
+	unsigned long pages;
+	FILE *f = fopen("/proc/self/statm", "r");
+	int err, failed = 0;
+
+#if defined(__SANITIZE_ADDRESS__)
+	cr_skip_test("the address sanitizer needs the address space itself");
+#endif
+	cr_assert(eq(int, fscanf(f, "%lu", &pages), 1));
+	fclose(f);
+	for (unsigned long more = 0;; more += 512) {
+		struct reactor_opts o = { .cores = 2, .buf_bytes = 4 * MIB, .max_conns = 64,
+		                          .worker_threads = 2, .touch = true };
+		struct rlimit lim = { (pages + more) * PAGE, RLIM_INFINITY };
+		char why[256] = "";
+
+		cr_assert(eq(int, setrlimit(RLIMIT_AS, &lim), 0));
+		err = reactor_start(&o, why);
+		if (err == 0)
+			break;
+		cr_assert(ne(chr, why[0], 0));
+		cr_assert(lt(int, ++failed, 1000));
+	}
+	cr_assert(ge(int, failed, 3));
+	reactor_stop();
+	reactor_join();
+}
+
+/* Who may pin little memory gets a working server and a warning. */
+Test(reactor, goes_on_without_registered_buffers)
+{
+	struct reactor_opts o = { .cores = 2, .buf_bytes = 64 * MIB, .touch = true };
+	struct rlimit lim = { 8 * MIB, 8 * MIB };
+	char why[256], text[4096] = "";
+	int fd = memfd_create("stderr", 0), old = dup(2);
+
+	if (geteuid() != 0)
+		cr_skip_test("needs root, to become somebody without CAP_IPC_LOCK");
+	cr_assert(eq(int, setrlimit(RLIMIT_MEMLOCK, &lim), 0));
+	cr_assert(eq(int, setresuid(65533, 65533, 65533), 0));
+	dup2(fd, 2);
+	int err = reactor_start(&o, why);
+	dup2(old, 2);
+	cr_assert(eq(int, err, 0), "%s", why);
+	reactor_stop();
+	reactor_join();
+	cr_assert(ge(int, (int)pread(fd, text, sizeof(text) - 1, 0), 1));
+	cr_assert(ne(ptr, strstr(text, "RLIMIT_MEMLOCK is 8192 KiB"), NULL), "%s", text);
+}
+
 /* ---- laps */
 
 /* What runs on a core uses assert: a failed cr_assert jumps to another thread's stack. */
