@@ -118,14 +118,25 @@ struct file_opts {
 	uint64_t upload_delay_ns;
 	int uploads;              /* in flight, a core */
 	struct objstore *store;
+	/* 0: the default, or what fits the buffers */
+	uint32_t segment_bytes;   /* of the journal */
+	uint32_t max_files;       /* with data in memory, a core */
+	uint32_t max_extents;     /* a core */
+	uint64_t write_wait_ns;   /* how long a WRITE waits for room before JUKEBOX */
+	uint64_t garbage_delay_ns; /* readers may still be at what was deleted */
 };
-/* Blocking, before the reactors: scans the journals of the last run. */
+/* Blocking, after kv_open and before the reactors: scans the journals of the last run. */
 int  file_open(const struct file_opts *opts, const struct volume *vol, char why[256]);
-/* On each core: journal, cache, uploader, replayed extents of its inodes. */
+/* After file_open: how many inodes the journals of the last run hold data of, at most. */
+uint32_t file_replay_inodes(void);
+/* On each core, after meta_init: journal, cache, uploader, replayed extents of its inodes. */
 int  file_init(int core);
 void file_fini(int core);
 /* Uploads everything that is dirty on this core now (SIGTERM with drain, `flush`). */
 enum op_state file_drain(struct op *op);
+/* On each core, after the last call and before reactor_stop: starts no more uploads and deletions, waits for those
+ * under way.  What is dirty stays in the journal for the next start. */
+enum op_state file_stop(struct op *op);
 /* The write verifier of this run. */
 uint64_t file_verf(void);
 

@@ -6,14 +6,15 @@
 #include "meta/file.h"
 #include "reactor/log.h"
 
-/* How many of the least recently used are looked at for one that is clean. */
-#define EVICT_TRIES 32
+/* How many of the dirty are looked at for one that is clean by now. */
+#define PARKED_TRIES 32
 
 static __thread struct {
 	struct slab slab;
 	struct inode **bucket;
 	uint64_t mask;
-	struct inode lru; /* ring of the unreferenced, least recently used first */
+	struct inode lru;    /* ring of the unreferenced, least recently used first */
+	struct inode parked; /* those of them that were dirty when they should have been evicted */
 } t;
 
 int
@@ -29,6 +30,7 @@ inode_init(uint32_t max_inodes)
 		return -ENOMEM;
 	t.mask = n - 1;
 	t.lru.lru_prev = t.lru.lru_next = &t.lru;
+	t.parked.lru_prev = t.parked.lru_next = &t.parked;
 	err = slab_init(&t.slab, "inodes", sizeof(struct inode), max_inodes);
 	if (err) {
 		free(t.bucket);
@@ -85,12 +87,12 @@ lru_remove(struct inode *i)
 }
 
 static void
-lru_append(struct inode *i)
+lru_append(struct inode *ring, struct inode *i)
 {
-	i->lru_prev = t.lru.lru_prev;
-	i->lru_next = &t.lru;
+	i->lru_prev = ring->lru_prev;
+	i->lru_next = ring;
 	i->lru_prev->lru_next = i;
-	t.lru.lru_prev = i;
+	ring->lru_prev = i;
 }
 
 static void
@@ -105,21 +107,37 @@ inode_free(struct inode *i)
 }
 
 static bool
+evict(struct inode *i)
+{
+	if (i->file && !file_is_clean(i))
+		return false;
+	if (i->file)
+		file_forget(i);
+	inode_free(i);
+	return true;
+}
+
+/*
+ * The least recently used that is clean.  Dirty ones are put aside, so that a
+ * million of them are not looked at each time; who uploads one refers to it, and
+ * gives it back to the ring.
+ */
+static bool
 inode_evict(void)
 {
-	for (int tries = 0; tries < EVICT_TRIES; tries++) {
-		struct inode *i = t.lru.lru_next;
+	struct inode *i;
 
-		if (i == &t.lru)
-			return false;
-		if (!i->file || file_is_clean(i)) {
-			if (i->file)
-				file_forget(i);
-			inode_free(i);
+	while ((i = t.lru.lru_next) != &t.lru) {
+		if (evict(i))
 			return true;
-		}
 		lru_remove(i);
-		lru_append(i);
+		lru_append(&t.parked, i);
+	}
+	for (int tries = 0; tries < PARKED_TRIES && (i = t.parked.lru_next) != &t.parked; tries++) {
+		if (evict(i))
+			return true;
+		lru_remove(i);
+		lru_append(&t.parked, i);
 	}
 	return false;
 }
@@ -158,7 +176,7 @@ inode_drop(struct inode *i, bool forget)
 	if (--i->refs > 0)
 		return;
 	if (!i->gone) {
-		lru_append(i);
+		lru_append(&t.lru, i);
 		return;
 	}
 	if (forget && i->file)
@@ -278,6 +296,24 @@ inode_get(struct inode_get *g, uint64_t ino, uint64_t gen, struct op *op)
 	if (kv_get(&g->kv, key, key_inode(key, ino), g->val, sizeof(g->val), &g->step) == OP_PENDING)
 		return OP_PENDING;
 	return op_done(op, load_finish(g, g->step.res));
+}
+
+int
+inode_load(struct inode_get *g, uint64_t ino)
+{
+	uint8_t key[9];
+
+	assert(shard_owns(ino));
+	g->gen = 0;
+	g->inode = *slot(ino);
+	if (g->inode) {
+		inode_keep(g->inode);
+		return 0;
+	}
+	g->inode = inode_new(ino);
+	if (!g->inode)
+		return -E_JUKEBOX;
+	return load_finish(g, kv_get_now(key, key_inode(key, ino), g->val, sizeof(g->val)));
 }
 
 /* ---- a look from afar ---- */

@@ -47,6 +47,8 @@ struct inode_get {
 	struct op *wait;
 };
 enum op_state inode_get(struct inode_get *g, uint64_t ino, uint64_t gen, struct op *op);
+/* The same, blocking: before the core's first lap (the journal's replay). */
+int  inode_load(struct inode_get *g, uint64_t ino);
 void inode_keep(struct inode *i);
 /* The last put of one that is gone forgets its data (file_forget). */
 void inode_put(struct inode *i);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "meta/dir.h"
+#include "meta/file.h"
 #include "meta/ino.h"
 #include "meta/once.h"
 #include "meta/txn.h"
@@ -47,7 +48,8 @@ meta_open(const struct meta_opts *o, char why[256])
 int
 meta_init(int core)
 {
-	int err = inode_init(max_inodes);
+	/* What is dirty since the last run stays in memory until it is uploaded, beside what is in use. */
+	int err = inode_init(max_inodes + file_replay_inodes());
 
 	(void)core;
 	if (err)

@@ -56,6 +56,8 @@ struct buf *cache_find(uint64_t slice, uint32_t frame);
 /* Keeps a reference when it takes it (not when every frame is held by others); `len` valid bytes from the start of b. */
 void cache_insert(uint64_t slice, uint32_t frame, struct buf *b, uint32_t len);
 void cache_forget(uint64_t slice, uint32_t first_frame, uint32_t nframes);
+/* The hook that cache_init installs, for who puts another one before it: evicts, returns the bytes given back. */
+uint64_t cache_reclaim(uint64_t want_bytes);
 
 /*
  * Fetches frames [first, first + n) of one block that are not cached, checks

@@ -114,9 +114,8 @@ evict_one(struct cache *c)
 	return 0;
 }
 
-/* The pool is short of buffers and asks for clean ones (reactor/buf.h). */
-static uint64_t
-reclaim(uint64_t want_bytes)
+uint64_t
+cache_reclaim(uint64_t want_bytes)
 {
 	uint64_t given = 0, n;
 
@@ -211,7 +210,7 @@ cache_init(uint32_t max_frames)
 		c->frame[i].newer = i + 1 < max_frames ? i + 1 : NONE;
 	c->newest = c->oldest = c->hand = NONE;
 	mine = c;
-	buf_set_reclaim(reclaim);
+	buf_set_reclaim(cache_reclaim);
 	return 0;
 free:
 	free(c->bucket);

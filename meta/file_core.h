@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the data path know of each other (file*.c, chunkmap.c,
+ * flush*.c, replay.c, garbage.c); nothing for the layers above.  All of it is
+ * per core and is touched by that core only, but where stated.
+ */
+#ifndef META_FILE_CORE_H
+#define META_FILE_CORE_H
+
+#include "meta/file.h"
+#include "store/blockio.h"
+#include "store/extent.h"
+
+#define SEC_NS ((uint64_t)1000000000)
+#define MSEC_NS ((uint64_t)1000000)
+
+struct chunk;
+struct flush;
+struct file_list;
+
+/* How much of a block of the file was written lately: says when to look whether it is full. */
+struct fill {
+	uint64_t block; /* number + 1 in the file; 0: unused */
+	uint64_t bytes;
+};
+#define FILLS     8
+#define READY_MAX 16
+
+/* Where the next READ of a sequential reader would be, and how far ahead was fetched. */
+struct readahead {
+	uint64_t next, done;
+	uint32_t window;
+};
+
+/* An inode's data in memory: from the first READ or WRITE until it is clean and makes room for another. */
+struct file {
+	struct inode *inode;       /* NULL: forgotten while somebody is at work on it */
+	struct file_list *list;    /* the one it is in: clean by use, dirty by age */
+	struct file *prev, *next;
+	uint32_t users;            /* operations under way */
+	struct extents dirty;
+	uint64_t since_ns;         /* dirty: no extent is older */
+	struct chunk *chunks;      /* in memory */
+	uint64_t map_gen;          /* counts the changes of its chunks in RocksDB */
+	struct flush *flush;       /* what is uploading some of it */
+	uint64_t cut;              /* the smallest size since that began */
+	struct fill fill[FILLS];
+	uint64_t ready[READY_MAX]; /* blocks that may be full */
+	uint32_t nready;
+	struct file *ready_prev, *ready_next;
+	bool in_ready;
+	bool stuck;                /* is not uploaded: gone, or its bytes cannot be read (logged) */
+	bool replayed;             /* some extents are records of an earlier run */
+	uint64_t counted;          /* of dirty.bytes, in the statistics */
+	struct readahead ra;
+};
+
+struct file_list {
+	struct file *head, *tail;
+	uint32_t count;
+};
+
+/* ---- file_open.c */
+const struct file_opts *file_options(void);
+const struct volume *file_volume(void);
+/* The prefix of a share's objects; any thread. */
+const char *share_prefix(uint32_t share);
+uint64_t file_epoch(void);
+/* All records of this run are above it. */
+uint64_t file_old_seq(void);
+/* What the journals of earlier runs hold, in order of ino and seq; until file_recs_free. */
+const struct jrecord *file_recs(size_t *n);
+void file_recs_free(void);
+/* Adds to the batch that all records of this core's journal below `tail` are retired. */
+void journal_tail_put(struct kv_batch *b, uint64_t tail);
+
+/* ---- file.c */
+/* The inode's file, made where there is none, and one more user; NULL: the slab is empty. */
+struct file *file_get(struct inode *i);
+void file_put(struct file *f);
+/* Its extents, attr.used or size have changed: puts it into the right list, counts. `a` is the inode's or the lock's copy. */
+void file_changed(struct file *f, struct attr *a);
+/* Dirty files of this core that no flush has, the longest dirty first. */
+struct file_list *file_dirty_list(void);
+/* Some files are not uploaded, and why is in the log. */
+bool file_is_stuck(void);
+struct journal *file_journal(void);
+/* Records below it are not found by the next start; as RocksDB knows by now. */
+uint64_t journal_kept_from(void);
+/* A batch with journal_tail_put(tail) was applied. */
+void journal_tail_applied(uint64_t tail);
+struct file_stats *file_count(void);
+/* One file fewer holds records of an earlier run. */
+void file_replayed(struct file *f, bool replayed);
+
+/*
+ * Records that are about to be dropped may be overwritten only when the metadata
+ * change that made them void is durable: the oldest of this run at and beyond
+ * `off` is kept until a sync from now on has ended.
+ */
+void retire_hold(const struct file *f, uint64_t off);
+
+/* ---- file_write.c */
+/* There may be room now for who waits to write. */
+void write_kick(void);
+int  write_init(void);
+void write_fini(void);
+
+/* ---- file_read.c */
+int  read_init(void);
+void read_fini(void);
+
+/* Errors that a file operation of the wrong kind of inode answers: 0, -EISDIR, -EINVAL. */
+int  file_check_type(const struct attr *a);
+
+#endif

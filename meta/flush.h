@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The uploader of a core: turns dirty extents into slices in the object store.
+ *
+ * A file's turn comes when a whole block of it is dirty, when it has been dirty for
+ * upload_delay, when the journal or memory is short (the longest dirty first), or
+ * when somebody waits for all (file_drain).
+ */
+#ifndef META_FLUSH_H
+#define META_FLUSH_H
+
+#include "meta/file_core.h"
+
+int  flush_init(uint64_t arena_bytes); /* per core */
+void flush_fini(void);
+/* [off, off + len) of the file has become dirty. */
+void flush_note(struct file *f, uint64_t off, uint32_t len);
+/* Something may be ready; looks at the end of the lap. */
+void flush_kick(void);
+/* The journal, the extents, the files or the buffers are short: do not wait for full blocks or age. */
+void flush_pressure(void);
+/* It has no dirty blocks any more. */
+void ready_remove(struct file *f);
+
+enum op_state flush_drain(struct op *op);
+/* No new work from now on; true when none is under way. */
+bool flush_quit(void);
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/flush_impl.h"
+
+#include "reactor/log.h"
+#include "reactor/reactor.h"
+
+/* ---- bytes that are only in the journal */
+
+static struct flush_file *
+file_of_ref(struct flush *fl, uint32_t ref)
+{
+	for (uint32_t i = 0; i < fl->nslices; i++)
+		if (ref - fl->slice[i].first_ref < fl->slice[i].nrefs)
+			return &fl->file[fl->slice[i].file];
+	assert(!"a ref of some slice");
+	return NULL;
+}
+
+static void
+load_done(struct flush_reader *r, int res)
+{
+	struct flush *fl = r->flush;
+	struct flush_load *l = &fl->load[r->load];
+	struct flush_file *ff;
+
+	if (res >= 0) {
+		for (uint32_t i = 0; i < l->nrefs; i++)
+			fl->ref[l->first_ref + i].buf = buf_keep(r->buf);
+		buf_put(r->buf);
+		return;
+	}
+	buf_put(r->buf);
+	ff = file_of_ref(fl, l->first_ref);
+	if (!ff->bad)
+		log_error("inode %lu: what was written to it cannot be read back from the journal; it is not "
+		          "uploaded until the next start", ff->inode->ino);
+	ff->bad = true;
+}
+
+/* The readers are done: well, or without those files that cannot be read. */
+static void
+loaded(struct flush *fl)
+{
+	for (uint32_t i = 0; i < fl->nfiles; i++)
+		if (fl->file[i].bad) {
+			flush_end(fl);
+			flush_kick();
+			return;
+		}
+	flush_upload(fl);
+}
+
+static void
+reader_run(struct flush_reader *r)
+{
+	struct flush *fl = r->flush;
+	const struct jloc *loc;
+
+	for (;;) {
+		switch (r->stage) {
+		case READER_NEXT:
+			if (fl->at == fl->nloads) {
+				if (--fl->readers == 0)
+					loaded(fl);
+				return;
+			}
+			r->load = fl->at++;
+			r->stage = READER_BUF;
+			loc = &fl->load[r->load].loc;
+			if (buf_get_many(&r->wait, &r->buf, 1,
+			                 loc->len > BUF_SMALL_BYTES ? BUF_LARGE : BUF_SMALL, BUF_DRAIN,
+			                 &r->step) == OP_PENDING)
+				return;
+			fallthrough;
+		case READER_BUF:
+			r->stage = READER_READ;
+			if (journal_read(&r->read, &fl->load[r->load].loc, r->buf, &r->step) == OP_PENDING)
+				return;
+			fallthrough;
+		case READER_READ:
+			load_done(r, r->step.res);
+			r->stage = READER_NEXT;
+			break;
+		}
+	}
+}
+
+static void
+reader_resume(struct op *step)
+{
+	reader_run(container_of(step, struct flush_reader, step));
+}
+
+void
+flush_load(struct flush *fl)
+{
+	uint32_t n = MIN(fl->nloads, FLUSH_READERS);
+
+	fl->stage = FLUSH_LOAD;
+	fl->at = 0;
+	fl->readers = n;
+	if (n == 0) {
+		flush_upload(fl);
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		fl->reader[i].flush = fl;
+		fl->reader[i].stage = READER_NEXT;
+		fl->reader[i].step.resume = reader_resume;
+	}
+	/* The last one to end ends the stage, so none may end before all have begun. */
+	for (uint32_t i = 0; i < n; i++)
+		reactor_post(&fl->reader[i].step, 0);
+}
+
+/* ---- the PUTs */
+
+static void
+object_done(struct flush_object *o, int res)
+{
+	struct flush *fl = o->flush;
+	struct file_stats *s = file_count();
+
+	fl->uploading--;
+	s->uploading = --flush_core->uploading;
+	if (res < 0) {
+		o->state = OBJECT_TODO;
+		flush_failed("the object store", res);
+		return;
+	}
+	o->state = OBJECT_DONE;
+	s->uploaded_objects++;
+	s->uploaded_bytes += o->upload.stored;
+	flush_worked();
+	if (++fl->uploaded < fl->nobjects)
+		return;
+	crash_point("flush.uploaded");
+	flush_commit(fl);
+}
+
+static void
+object_resume(struct op *step)
+{
+	object_done(container_of(step, struct flush_object, step), step->res);
+	flush_pump();
+}
+
+static void
+object_start(struct flush_object *o)
+{
+	o->state = OBJECT_RUNNING;
+	o->step.resume = object_resume;
+	o->flush->uploading++;
+	file_count()->uploading = ++flush_core->uploading;
+	if (upload_run(&o->upload, &o->step) == OP_DONE)
+		object_done(o, o->step.res);
+}
+
+/* Of the flush that began first. */
+static struct flush_object *
+next_object(void)
+{
+	for (struct flush *fl = flush_core->flushes; fl; fl = fl->next)
+		for (uint32_t i = 0; fl->stage == FLUSH_UPLOAD && i < fl->nobjects; i++)
+			if (fl->object[i].state == OBJECT_TODO)
+				return &fl->object[i];
+	return NULL;
+}
+
+/* At the end nobody waits for a store that takes nothing: the next start goes on. */
+static bool
+end_one(struct flush_core *c)
+{
+	for (struct flush *fl = c->flushes; fl; fl = fl->next)
+		if (fl->stage == FLUSH_WAIT || (fl->stage == FLUSH_UPLOAD && fl->uploading == 0)) {
+			flush_end(fl);
+			return true;
+		}
+	return false;
+}
+
+static bool
+commit_one(struct flush_core *c)
+{
+	for (struct flush *fl = c->flushes; fl; fl = fl->next)
+		if (fl->stage == FLUSH_WAIT) {
+			flush_commit(fl);
+			return true;
+		}
+	return false;
+}
+
+void
+flush_pump(void)
+{
+	struct flush_core *c = flush_core;
+	uint32_t most = (uint32_t)MAX(file_options()->uploads, 1);
+	struct flush_object *o;
+
+	while (c->stopping && c->failures > 0 && end_one(c))
+		;
+	while (!c->away && commit_one(c))
+		;
+	while (!c->away && c->uploading < most && (o = next_object()) != NULL)
+		object_start(o);
+}
+
+void
+flush_upload(struct flush *fl)
+{
+	fl->stage = FLUSH_UPLOAD;
+	flush_pump();
+}
