@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fake/rig.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -150,4 +152,44 @@ rig_copy(const char *from, const char *to)
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s' && { cp -a '%s' '%s' 2>/dev/null || test -f '%s/CURRENT'; }",
 	         to, from, to, to);
 	shell(cmd);
+}
+
+void
+rig_wal_path(const char *from, char out[512])
+{
+	DIR *d = opendir(from);
+	struct dirent *e;
+	unsigned long best = 0;
+
+	while (d && (e = readdir(d)))
+		if (strstr(e->d_name, ".log") && strtoul(e->d_name, NULL, 10) >= best) {
+			best = strtoul(e->d_name, NULL, 10);
+			snprintf(out, 512, "%s/%.200s", from, e->d_name);
+		}
+	if (best == 0)
+		fail("no log");
+	closedir(d);
+}
+
+void
+rig_break_wal(const char *from)
+{
+	char wal[512], link[64], target[512];
+	int full = open("/dev/full", O_WRONLY), broken = 0;
+
+	rig_wal_path(from, wal);
+	for (int fd = 3; fd < 256; fd++) {
+		ssize_t n;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, target, sizeof(target) - 1);
+		if (n <= 0)
+			continue;
+		target[n] = 0;
+		if (strcmp(target, wal) == 0)
+			broken += dup2(full, fd) == fd;
+	}
+	close(full);
+	if (!broken)
+		fail("the log is not open");
 }

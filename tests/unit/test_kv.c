@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -76,23 +75,6 @@ has_n(int i)
 		return false;
 	cr_assert(res == sizeof(got) && got == i);
 	return true;
-}
-
-/* The newest log of a database. */
-static void
-wal_path(const char *dir, char out[512])
-{
-	DIR *d = opendir(dir);
-	struct dirent *e;
-	unsigned long best = 0;
-
-	while ((e = readdir(d)))
-		if (strstr(e->d_name, ".log") && strtoul(e->d_name, NULL, 10) >= best) {
-			best = strtoul(e->d_name, NULL, 10);
-			snprintf(out, 512, "%s/%s", dir, e->d_name);
-		}
-	closedir(d);
-	cr_assert(best > 0);
 }
 
 static off_t
@@ -367,28 +349,6 @@ Test(kv, groups_share_a_sync, .init = setup, .fini = rig_dir_remove)
 	kv_close();
 }
 
-/* Points the open log at a device without room; what a broken disk looks like to RocksDB. */
-static void
-break_wal(void)
-{
-	char wal[512], link[64], target[512];
-	int full = open("/dev/full", O_WRONLY);
-
-	wal_path(db, wal);
-	for (int fd = 3; fd < 256; fd++) {
-		ssize_t n;
-
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-		n = readlink(link, target, sizeof(target) - 1);
-		if (n <= 0)
-			continue;
-		target[n] = 0;
-		if (strcmp(target, wal) == 0)
-			cr_assert(dup2(full, fd) == fd);
-	}
-	close(full);
-}
-
 Test(kv, fails_stop_when_the_log_breaks, .init = setup, .fini = rig_dir_remove)
 {
 	struct put p;
@@ -402,7 +362,7 @@ Test(kv, fails_stop_when_the_log_breaks, .init = setup, .fini = rig_dir_remove)
 	cr_assert(eq(int, rig_call(1, start_put, &p), 0));
 	kv_stats(&st);
 	syncs = st.syncs;
-	break_wal();
+	rig_break_wal(db);
 	for (int i = 0; i < 3; i++) {
 		kv_batch_clear(p.b);
 		kv_batch_put(p.b, "bad", 3, "1", 1);
@@ -444,7 +404,7 @@ Test(kv, torn_tail_is_cut, .init = setup, .fini = rig_dir_remove, .timeout = 120
 	must_open(db, true);
 	for (int i = 0; i < 20; i++)
 		cr_assert(eq(int, put_n(i), 0));
-	wal_path(db, wal);
+	rig_wal_path(db, wal);
 	synced = file_size(wal);
 	for (int i = 20; i < 22; i++)
 		cr_assert(eq(int, put_n(i), 0));
@@ -455,7 +415,7 @@ Test(kv, torn_tail_is_cut, .init = setup, .fini = rig_dir_remove, .timeout = 120
 	for (off_t at = synced; at <= end; at += 3)
 		for (size_t junk = 0; junk <= 60000; junk = junk ? junk * 40 : 40) {
 			rig_copy(orig, copy);
-			wal_path(copy, wal);
+			rig_wal_path(copy, wal);
 			cut_to(wal, at, junk);
 			must_open(copy, false);
 			for (int i = 0; i < 20; i++)
@@ -493,7 +453,7 @@ Test(kv, damage_in_the_middle_is_told, .init = setup, .fini = rig_dir_remove)
 	must_open(db, true);
 	for (int i = 0; i < 10; i++)
 		cr_assert(eq(int, put_n(i), 0));
-	wal_path(db, wal);
+	rig_wal_path(db, wal);
 	middle = file_size(wal);
 	for (int i = 10; i < 2000; i++) /* over several blocks of the log */
 		cr_assert(eq(int, put_n(i), 0));
@@ -503,7 +463,7 @@ Test(kv, damage_in_the_middle_is_told, .init = setup, .fini = rig_dir_remove)
 
 	for (off_t at = 0; at < 60; at++) {
 		rig_copy(orig, copy);
-		wal_path(copy, wal);
+		rig_wal_path(copy, wal);
 		flip(wal, middle + at);
 		/* Again and again: trying does not make it worse. */
 		for (int i = 0; i < 2; i++) {
@@ -526,7 +486,7 @@ Test(kv, damage_that_does_not_matter, .init = setup, .fini = rig_dir_remove)
 	must_open(db, true);
 	for (int i = 0; i < 50; i++)
 		cr_assert(eq(int, put_n(i), 0));
-	wal_path(db, wal);
+	rig_wal_path(db, wal);
 	snprintf(old, sizeof(old), "%s/old", rig_dir());
 	snprintf(cmd, sizeof(cmd), "cp '%s' '%s'", wal, old);
 	cr_assert(eq(int, system(cmd), 0));
