@@ -4,20 +4,40 @@
  * the arguments, so that a test can tell what must come out; two bits of
  * `fake_plan` decide each call: answer now or later, well or ill (fake_ill).
  * What was asked stands in fake_seen.  Asserts that it runs on the owner.
+ *
+ * Over tests/fake/one_thread.h, or with FAKE_META_REAL_REACTOR over the real reactor: then each
+ * core has its own of all this.
  */
 #ifndef TESTS_FAKE_PROTO_META_H
 #define TESTS_FAKE_PROTO_META_H
 
 #include "meta/file.h"
+
+#ifdef FAKE_META_REAL_REACTOR
+#include <stdio.h>
+#include <stdlib.h>
+#define fake_per_core __thread
+
+static inline void
+fake_need(bool ok, const char *what)
+{
+	if (!ok) {
+		fprintf(stderr, "fake meta: %s\n", what);
+		abort();
+	}
+}
+#else
 #include "tests/fake/one_thread.h"
+#define fake_per_core
+#endif
 
-static unsigned fake_plan, fake_calls;
-static int fake_ill = -EIO;
-static int fake_hold_op;        /* > 0: the next operations wait until fake_release */
-static struct op *fake_held_op[64];
-static int fake_held_res[64], fake_held_core[64], fake_nheld;
+static fake_per_core unsigned fake_plan, fake_calls;
+static fake_per_core int fake_ill = -EIO;
+static fake_per_core int fake_hold_op; /* > 0: the next operations wait until fake_release */
+static fake_per_core struct op *fake_held_op[64];
+static fake_per_core int fake_held_res[64], fake_held_core[64], fake_nheld;
 
-static struct {
+static fake_per_core struct {
 	const char *what;
 	int core;
 	struct meta_req req;
@@ -38,7 +58,7 @@ fake_note(const char *what, const struct meta_req *r)
 {
 	fake_need(shard_owns(r->f.ino), "an operation runs on a core that does not own the inode");
 	fake_seen.what = what;
-	fake_seen.core = fake_core;
+	fake_seen.core = reactor_core();
 	fake_seen.req = *r;
 }
 
@@ -74,7 +94,7 @@ fake_answer(struct op *op, int res)
 	if (fake_hold_op > 0) {
 		fake_hold_op--;
 		fake_held_op[fake_nheld] = op;
-		fake_held_core[fake_nheld] = fake_core;
+		fake_held_core[fake_nheld] = reactor_core();
 		fake_held_res[fake_nheld++] = res;
 		return OP_PENDING;
 	}
@@ -85,13 +105,17 @@ fake_answer(struct op *op, int res)
 	return op_done(op, res);
 }
 
-/* Answers what was held, the newest first: out of order. */
+/* Answers what was held (here), the newest first: out of order. */
 static inline void
 fake_release(void)
 {
 	while (fake_nheld > 0) {
 		fake_nheld--;
+#ifdef FAKE_META_REAL_REACTOR
+		reactor_post(fake_held_op[fake_nheld], fake_held_res[fake_nheld]);
+#else
 		runq_push(&fake_ready[fake_held_core[fake_nheld]], fake_held_op[fake_nheld], fake_held_res[fake_nheld]);
+#endif
 	}
 }
 
@@ -300,7 +324,7 @@ fake_piece(struct file_read *r, uint64_t at, uint32_t len)
 		p->buf->data[p->off + i] = fake_byte(at + i);
 }
 
-static int fake_reads_out;
+static fake_per_core int fake_reads_out;
 
 enum op_state
 file_read(struct file_read *r, struct op *op)
