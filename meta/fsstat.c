@@ -18,6 +18,12 @@ static struct {
 	_Atomic uint64_t total, avail, taken_ns;
 } disk;
 
+void
+fsstat_open(void)
+{
+	atomic_store(&disk.taken_ns, 0);
+}
+
 static int
 disk_work(struct work *w)
 {

@@ -34,6 +34,7 @@ meta_open(const struct meta_opts *o, char why[256])
 	};
 	snprintf(config.objects_path, sizeof(config.objects_path), "%s", o->objects_path ? o->objects_path : "");
 	max_inodes = o->max_inodes;
+	fsstat_open();
 	dir_set_secret(o->volume->secret);
 	for (int i = 0; i < o->nshares; i++)
 		ids[i] = o->shares[i].id;

@@ -12,5 +12,7 @@ struct meta_config {
 	char objects_path[256];                   /* "": none */
 };
 const struct meta_config *meta_config(void);
+/* fsstat.c: what it knows of the disk is of another volume. */
+void fsstat_open(void);
 
 #endif
