@@ -65,6 +65,7 @@ static enum op_state (*start)(struct lane *l);
 static void (*finish)(struct lane *l);
 static struct block_rec recs[4096];
 static int next_i, lanes_left;
+static uint64_t first_slice = 1; /* every object is a new one: replacing costs the freeing of the old one */
 static sem_t done;
 static struct shard_msg msg;
 
@@ -125,7 +126,7 @@ ours(enum op_state (*s)(struct lane *l), void (*f)(struct lane *l))
 static enum op_state
 start_upload(struct lane *l)
 {
-	l->block = (struct upload_block){ .slice = 1 + (uint64_t)l->i, .plain = size, .part = l->part,
+	l->block = (struct upload_block){ .slice = first_slice + (uint64_t)l->i, .plain = size, .part = l->part,
 	                                  .nparts = (int)((size + 65535) / 65536) };
 	for (uint32_t at = 0; at < size; at += 65536)
 		l->part[at / 65536].len = MIN(size - at, 65536);
@@ -150,7 +151,7 @@ start_get(struct lane *l)
 	l->req.niov = 1;
 	l->req.len = 65536;
 	l->req.off = size / 2;
-	object_name(l->req.name, "bench", 1 + (uint64_t)l->i % 64, 0, &recs[l->i % 64]);
+	object_name(l->req.name, "bench", first_slice + (uint64_t)l->i % 64, 0, &recs[l->i % 64]);
 	return store->ops->get(&l->req, &l->op);
 }
 
@@ -160,7 +161,7 @@ start_fetch(struct lane *l)
 {
 	uint32_t parts = size / FETCH_BYTES;
 
-	l->f = (struct cache_fetch){ .store = store, .prefix = "bench", .slice = 1 + (uint64_t)l->i / parts,
+	l->f = (struct cache_fetch){ .store = store, .prefix = "bench", .slice = first_slice + (uint64_t)l->i / parts,
 	                             .first = (uint32_t)l->i % parts * 16, .n = 16, .rec = recs[l->i / parts] };
 	return cache_fetch(&l->f, &l->op);
 }
@@ -249,7 +250,7 @@ object_path(int i)
 	static __thread char path[512];
 	char name[OBJECT_NAME_MAX];
 
-	object_name(name, "bench", 1 + (uint64_t)i, 0, &recs[i]);
+	object_name(name, "bench", first_slice + (uint64_t)i, 0, &recs[i]);
 	snprintf(path, sizeof(path), "%s/objects/%s", dir, name);
 	return path;
 }
@@ -268,6 +269,28 @@ bare_get(void *arg)
 		close(fd);
 	}
 	return NULL;
+}
+
+/* Out of the way of what comes next. */
+static void
+remove_objects(void)
+{
+	for (int i = 0; i < objects; i++)
+		unlink(object_path(i));
+	first_slice += (uint64_t)objects;
+}
+
+static void
+remove_bare(void)
+{
+	for (int i = 0; i < objects; i++) {
+		char name[40];
+
+		snprintf(name, sizeof(name), "tmp%d/%d", i % 16, i);
+		unlinkat(root, name, 0);
+		snprintf(name, sizeof(name), "%d", i);
+		unlinkat(fan[i % 256], name, 0);
+	}
 }
 
 static double
@@ -334,6 +357,10 @@ measure_puts(int rounds)
 		{ 256, 4096 }, { 256, 65536 }, { 64, 1 << 20 }, { 32, 4 << 20 },
 	};
 
+	/* The directories are made once in the life of a volume. */
+	set(256, 1, 8);
+	ours(start_upload, finish_upload);
+	remove_objects();
 	printf("%-28s %12s %12s %12s %12s %7s\n", "durable objects, 8 at once", "upload", "bare+rename",
 	       "gathered", "bare", "ratio");
 	for (size_t k = 0; k < ARRAY_LEN(of); k++) {
@@ -343,13 +370,13 @@ measure_puts(int rounds)
 		set(of[k].n, of[k].size, 8);
 		for (int r = 0; r < rounds; r++) {
 			v[0][r] = ours(start_upload, finish_upload);
-			place = true;
-			gather = false;
-			v[1][r] = bare(bare_put);
-			gather = true;
-			v[2][r] = bare(bare_put);
-			place = false;
-			v[3][r] = bare(bare_put);
+			remove_objects();
+			for (int i = 1; i < 4; i++) {
+				place = i < 3;
+				gather = i == 2;
+				v[i][r] = bare(bare_put);
+				remove_bare();
+			}
 		}
 		for (int i = 0; i < 4; i++)
 			m[i] = median(v[i], rounds);
