@@ -303,7 +303,7 @@ put_fattr(uint32_t *w, const struct attr *a)
 	w = put32(w, a->uid);
 	w = put32(w, a->gid);
 	w = put64(w, a->size);
-	w = put64(w, a->used);
+	w = put64(w, a->used + a->dirty);
 	w = put32(w, a->rdev_major);
 	w = put32(w, a->rdev_minor);
 	w = put64(w, a->share); /* fsid */
