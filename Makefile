@@ -65,13 +65,10 @@ ifdef LIBFUZZER
 CFLAGS += -fsanitize=fuzzer-no-link
 FUZZ_MAIN = -fsanitize=fuzzer
 endif
-TOOL_LIB = $(OUT)/libtools.a
-$(TOOL_LIB): $(filter-out %/main.o,$(TOOL))
-	@rm -f $@; $(AR) rcs $@ $^
-$(OUT)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $(TOOL_LIB) $(LIB)
+$(OUT)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $(LIB)
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(FUZZ_MAIN) $(TOOL_LIB) $(LIB) $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(FUZZ_MAIN) $(LIB) $(LDLIBS)
 fuzz-replay: $(FUZZ)
 	@for t in $(FUZZ); do n=$$(basename $$t); timeout 300 $$t tests/fuzz/corpus/$${n#fuzz_} || exit 1; done
 fuzz:

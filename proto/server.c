@@ -119,7 +119,7 @@ server_init(int core, const struct server_opts *o, char why[256])
 	err = pool_init(&c->calls, "calls", sizeof(struct nfs_call), opts.max_calls);
 	if (err)
 		goto no_calls;
-	err = pool_init(&c->reads, "reads", sizeof(struct read_io), opts.max_reads);
+	err = pool_init(&c->reads, "read replies", sizeof(struct read_io), opts.max_reads);
 	if (err)
 		goto no_reads;
 	err = pool_init(&c->pages, "directory pages", sizeof(struct dir_page), opts.max_dir_pages);
