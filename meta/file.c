@@ -13,6 +13,7 @@
 #include "meta/garbage.h"
 #include "meta/replay.h"
 #include "meta/sliceid.h"
+#include "meta/usage.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
 
@@ -230,6 +231,8 @@ file_changed(struct file *f, struct attr *a)
 	struct file_stats *s = &mine->stats;
 
 	a->dirty = a->size > a->used ? MIN(f->dirty.bytes, a->size - a->used) : 0;
+	usage_pending(a->share, (int64_t)(a->dirty - f->shown));
+	f->shown = a->dirty;
 	s->dirty_bytes += f->dirty.bytes - f->counted;
 	f->counted = f->dirty.bytes;
 	if (f->flush) {
@@ -261,6 +264,8 @@ file_forget(struct inode *i)
 		return;
 	retire_hold(f, 0);
 	extents_clear(&f->dirty);
+	usage_pending(i->attr.share, -(int64_t)f->shown);
+	f->shown = 0;
 	mine->stats.dirty_bytes -= f->counted;
 	f->counted = 0;
 	file_replayed(f, false);

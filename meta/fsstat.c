@@ -15,7 +15,7 @@
 enum { FSSTAT_INODE, FSSTAT_DISK };
 
 static struct {
-	_Atomic uint64_t total, avail, taken_ns;
+	_Atomic uint64_t avail, taken_ns;
 } disk;
 
 void
@@ -32,7 +32,6 @@ disk_work(struct work *w)
 	(void)w;
 	if (statvfs(meta_config()->objects_path, &v) < 0)
 		return -EIO;
-	atomic_store_explicit(&disk.total, v.f_blocks * v.f_frsize, memory_order_relaxed);
 	atomic_store_explicit(&disk.avail, v.f_bavail * v.f_frsize, memory_order_relaxed);
 	return 0;
 }
@@ -43,24 +42,20 @@ less(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0;
 }
 
+/*
+ * The volume's own view: used is what its files use, free what the disk (or the
+ * capacity) can still take, the whole is their sum.  What else lies on the disk is not shown as ours.
+ */
 static void
 fsstat_fill(struct meta_fsstat *m)
 {
 	const struct meta_config *c = meta_config();
-	uint64_t total = UNLIMITED_BYTES, avail;
 
 	usage_get(m->attr.share, &m->used_bytes, &m->used_inodes);
-	avail = less(total, m->used_bytes);
-	if (c->objects_path[0]) {
-		total = atomic_load_explicit(&disk.total, memory_order_relaxed);
-		avail = atomic_load_explicit(&disk.avail, memory_order_relaxed);
-	}
-	if (c->capacity_bytes) {
-		total = c->capacity_bytes;
-		avail = MIN(less(total, m->used_bytes), avail);
-	}
-	m->total_bytes = total;
-	m->free_bytes = avail;
+	m->free_bytes = less(c->capacity_bytes ? c->capacity_bytes : UNLIMITED_BYTES, m->used_bytes);
+	if (c->objects_path[0])
+		m->free_bytes = MIN(m->free_bytes, atomic_load_explicit(&disk.avail, memory_order_relaxed));
+	m->total_bytes = m->used_bytes + m->free_bytes;
 	m->total_inodes = c->capacity_inodes ? c->capacity_inodes : UNLIMITED_INODES;
 	m->free_inodes = less(m->total_inodes, m->used_inodes);
 }

@@ -55,6 +55,13 @@ usage_add(struct kv_batch *b, uint32_t share, int64_t bytes, int64_t inodes)
 }
 
 void
+usage_pending(uint32_t share, int64_t bytes)
+{
+	if (bytes != 0)
+		sum_add(mine(share), bytes, 0);
+}
+
+void
 usage_get(uint32_t share, uint64_t *bytes, uint64_t *inodes)
 {
 	int64_t b = 0, i = 0;

@@ -16,6 +16,8 @@
 int usage_load(const uint32_t *ids, int n);
 /* Into the batch, and into memory: the batch must be applied (or the process be beyond repair). */
 void usage_add(struct kv_batch *b, uint32_t share, int64_t bytes, int64_t inodes);
+/* In memory only: bytes that are in the journal and not yet in 'U', as attr.dirty counts them. */
+void usage_pending(uint32_t share, int64_t bytes);
 /* All cores' sums; another core's latest may be missing. */
 void usage_get(uint32_t share, uint64_t *bytes, uint64_t *inodes);
 
