@@ -41,8 +41,9 @@ struct upload {
 int  upload_init(uint32_t max_uploads);
 void upload_fini(void);
 /*
- * Sums of plain: at most BLOCK_BYTES; of the lengths of a block's parts: its plain.  op->res 0 when the object is
- * durable in the store, else as PUT has it (objstore.h); it may be run again, and replaces what it left.
+ * Sums of plain: at most BLOCK_BYTES; of the lengths of a block's parts: its plain.
+ * op->res 0 when the object is durable in the store, else as PUT has it (objstore.h);
+ * it may be run again, and replaces what it left.
  */
 enum op_state upload_run(struct upload *u, struct op *op);
 
@@ -50,10 +51,12 @@ enum op_state upload_run(struct upload *u, struct op *op);
 
 int  cache_init(uint32_t max_frames);  /* per core; installs buf_set_reclaim */
 void cache_fini(void);
-/* Frame `frame` of the slice (64 KiB each from its start; block = frame / 64): a reference, or NULL.
- * Counts a hit; a miss is counted by cache_fetch. */
+/*
+ * Frame `frame` of the slice (64 KiB each from its start; block = frame / 64): a
+ * reference, or NULL.  Counts a hit; a miss is counted by cache_fetch.
+ */
 struct buf *cache_find(uint64_t slice, uint32_t frame);
-/* Keeps a reference when it takes it (not when every frame is held by others); `len` valid bytes from the start of b. */
+/* `len` valid bytes from the start of b.  Keeps a reference when it takes it: not when every frame is held by others. */
 void cache_insert(uint64_t slice, uint32_t frame, struct buf *b, uint32_t len);
 void cache_forget(uint64_t slice, uint32_t first_frame, uint32_t nframes);
 /* The hook that cache_init installs, for who puts another one before it: evicts, returns the bytes given back. */
@@ -63,9 +66,11 @@ uint64_t cache_reclaim(uint64_t want_bytes);
  * Fetches frames [first, first + n) of one block that are not cached, checks
  * CRC32C, decodes, caches.  Single flight per frame.  out[i] receives a reference each;
  * what lies in the buffer beyond the frame's plain length is undefined.
- * op->res: 0, -EIO (missing object: logged), -E_DAMAGED (checksum: logged), -E_FORMAT (codec: logged), -E_JUKEBOX;
- * on an error out[] holds nothing.  Waits in line while memory is short, and
- * holds none meanwhile: n * 64 KiB and an eighth of a core's arena must fit into it.
+ * op->res: 0, -EIO (missing object), -E_DAMAGED (checksum, length), -E_FORMAT (codec),
+ * each logged, or -E_JUKEBOX; on an error out[] holds nothing.  A frame that is whole
+ * is cached and given to who waits for it, whatever its neighbours are.  Waits in line while
+ * memory is short, and holds none meanwhile: n * 64 KiB and an eighth of a core's arena
+ * must fit into it.
  */
 #define FETCH_FRAMES_MAX 64
 struct cache_fetch {
@@ -76,8 +81,9 @@ struct cache_fetch {
 	struct block_rec rec;       /* of that block */
 	uint32_t index;             /* the block's number in the slice */
 	/*
-	 * The caller holds buffers already, of another fetch, say.  Many such who stood in line for more could
-	 * have all the memory between them, so it never waits for memory: -E_JUKEBOX.
+	 * The caller holds buffers already, of another fetch, say.  Many such who stood
+	 * in line for more could have all the memory between them, so it never waits for
+	 * memory: -E_JUKEBOX.
 	 */
 	bool nowait;
 	struct buf *out[FETCH_FRAMES_MAX];

@@ -23,7 +23,10 @@ void objdir_init(struct objdirs *d, int root);
 int  objdir_make(struct objdirs *d, const char *name);
 /* They turned out not to be there: somebody removed them. */
 void objdir_forget(struct objdirs *d, const char *name);
-/* What was linked into or unlinked from the directories above the names is durable; each is synced once, a missing one is no error. */
+/*
+ * What was linked into or unlinked from the directories above the names is durable;
+ * each is synced once, a missing one is no error.
+ */
 int  objdir_sync(struct objdirs *d, const char (*names)[OBJDIR_NAME], int n);
 
 #endif

@@ -4,9 +4,11 @@
  * local directory (file://, the embedded default); S3 follows behind the same
  * functions.  Reactor cores call; the store may use workers or its own ring.
  *
- * Names are relative, of [A-Za-z0-9/._-], no part of them beginning with a dot.  A PUT that has answered 0 is durable
- * and whole; an object is never seen half-written.  op->res is 0, or: -ENOENT missing, -EIO the store
- * is broken or away (logged; retry is the caller's), -ENOSPC, -EACCES, -E_JUKEBOX short of descriptors or memory.
+ * Names are relative, of [A-Za-z0-9/._-], no part of them beginning with a dot.
+ * A PUT that has answered 0 is durable and whole; an object is never seen
+ * half-written.  op->res is 0, or: -ENOENT missing, -EIO the store is broken or
+ * away (logged; retry is the caller's), -ENOSPC, -EACCES, -EINVAL no such name
+ * can be, -E_JUKEBOX short of descriptors or memory.
  */
 #ifndef STORE_OBJSTORE_H
 #define STORE_OBJSTORE_H
@@ -21,7 +23,11 @@ struct obj_req {
 	struct work work;
 	struct objstore *store;
 	char name[192];
-	struct iovec *iov;   /* lent: bytes to put, or room for what is got; len in all.  The store uses up iov and niov: set them for each call */
+	/*
+	 * Lent: bytes to put, or room for what is got; len in all.  The store uses up
+	 * the array, iov and niov: set them for each call.
+	 */
+	struct iovec *iov;
 	int niov;
 	uint64_t off;        /* get: first byte */
 	uint64_t len;        /* put: bytes in all; get: bytes wanted (a short object is -E_DAMAGED) */
@@ -56,8 +62,11 @@ struct objstore {
 
 #define DEL_MAX 1000
 
-/* "file:///absolute/dir".  Blocking; -errno and a sentence in why[] (not writable, no such directory).  With
- * `create` the directory is made when it is not there; its parent must be. */
+/*
+ * "file:///absolute/dir".  Blocking; -errno and a sentence in why[] (not writable,
+ * no such directory).  With `create` the directory is made when it is not there; its
+ * parent must be.
+ */
 int objstore_open(struct objstore **out, const char *url, bool create, char why[256]);
 /* No request may be under way. */
 void objstore_close(struct objstore *s);
