@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "meta/garbage.h"
 #include "meta/once.h"
 #include "meta/usage.h"
 #include "reactor/log.h"
@@ -459,12 +460,14 @@ txn_commit(struct meta_txn *t, const struct once *once, const struct fref *child
 void
 txn_remove(struct meta_txn *t, struct inode_lock *l)
 {
-	uint8_t key[24];
+	uint8_t key[24], val[GARBAGE_BYTES];
+	size_t klen = key_inode(key, l->ino);
 
-	kv_batch_del(t->batch, key, key_inode(key, l->ino));
-	if (l->attr.type == FT_REG)
-		kv_batch_put(t->batch, key,
-		             key_garbage(key, reactor_wall_ns() / 1000000000u, 'i', l->ino), "", 0);
+	kv_batch_del(t->batch, key, klen);
+	if (l->attr.type == FT_REG) {
+		klen = key_garbage(key, reactor_wall_ns() / 1000000000u, GARBAGE_INODE, l->ino);
+		kv_batch_put(t->batch, key, klen, val, garbage_encode(val, l->attr.share));
+	}
 	usage_add(t->batch, l->attr.share, -(int64_t)l->attr.used, -1);
 	l->attr.nlink = 0;
 	l->changed = l->removed = true;

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "meta/file.h"
+#include "meta/garbage.h"
 #include "meta/usage.h"
 
 /* Inodes whose ->file is this have data. */
@@ -79,6 +80,14 @@ file_is_clean(const struct inode *i)
 {
 	(void)i;
 	return !fake.dirty;
+}
+
+size_t
+garbage_encode(uint8_t v[GARBAGE_BYTES], uint32_t share)
+{
+	v[0] = 1;
+	put_le32(v + 1, share);
+	return GARBAGE_BYTES;
 }
 
 uint32_t

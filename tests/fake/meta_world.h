@@ -230,6 +230,8 @@ struct check {
 	uint64_t garbage;
 };
 
+static uint64_t world_garbage; /* of the last check */
+
 HELPER struct check_inode *
 check_find(struct check *c, uint64_t ino)
 {
@@ -284,9 +286,8 @@ check_garbage(void *arg, const void *key, size_t klen, const void *val, size_t v
 {
 	struct check *c = arg;
 
-	(void)val;
-	(void)vlen;
-	cr_assert(klen == 18 && ((const uint8_t *)key)[9] == 'i');
+	cr_assert(klen == 18 && ((const uint8_t *)key)[9] == GARBAGE_INODE);
+	cr_assert(vlen == GARBAGE_BYTES && get_le32((const uint8_t *)val + 1) == 1);
 	cr_assert(check_find(c, get_be64((const uint8_t *)key + 10)) == NULL, "garbage that lives");
 	c->garbage++;
 	return 0;
@@ -339,6 +340,7 @@ world_check(void)
 	cr_assert(world.nshares > 1 || inodes == c.n, "usage counts %lu inodes, there are %lu", inodes, c.n);
 	cr_assert(eq(u64, get_le64(val), used));
 	n = c.n;
+	world_garbage = c.garbage;
 	free(c.v);
 	return n;
 }
