@@ -82,6 +82,8 @@ add_slices(struct trunc_scan *s, const struct pieces *p)
 {
 	uint32_t first = s->nslices, n = first;
 
+	if (p->n == 0)
+		return 0;
 	if (s->nslices + p->n > s->cap) {
 		uint32_t cap = 2 * (s->nslices + p->n);
 		uint64_t *more = realloc(s->slice, cap * sizeof(*more));
