@@ -609,6 +609,23 @@ Test(net, many_connections_of_all_kinds_and_paces, .timeout = 120)
 	stop();
 }
 
+/* The submission queue fills up in the middle of a lap, again and again. */
+Test(net, a_ring_smaller_than_the_load, .timeout = 60)
+{
+	enum { N = 60 };
+	static struct client c[N];
+
+	start_with((struct reactor_opts){ .cores = 1, .ring_entries = 4, .max_conns = 64 });
+	for (int i = 0; i < N; i++) {
+		c[i] = (struct client){ .seed = (unsigned)i, .kinds = "ef", .frames = 200,
+		                        .max_bytes = 3000 };
+		start_client(&c[i]);
+	}
+	for (int i = 0; i < N; i++)
+		end_client(&c[i]);
+	stop();
+}
+
 /* More work than there are frames: the clients wait, and all get their answers. */
 Test(net, pauses_when_a_pool_is_empty, .timeout = 60)
 {
@@ -737,31 +754,49 @@ Test(net, the_end_closes_what_is_under_way, .timeout = 20)
 	cr_assert(eq(int, atomic_load(&opened), 30));
 }
 
-/* One who never reads: what the server holds for it is bounded, and others go on. */
+/* A client that sends and never reads, until the server has stopped to read as well. */
+static int
+dial_sleeper(void)
+{
+	static uint8_t frame[HEADER + 100000] = { 'e', 100000 >> 16, (100000 >> 8) & 0xff, 100000 & 0xff };
+	int fd = dial(), small = 4096, refused = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	while (refused < 20)
+		if (send(fd, frame, sizeof(frame), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(frame)) {
+			refused++; /* part of one at most, then nothing */
+			usleep(5000);
+		}
+	return fd;
+}
+
+/* What the server holds for it is bounded, and others go on. */
 Test(net, a_reader_that_sleeps_stops_nobody_else, .timeout = 60)
 {
-	uint8_t *big = calloc(1, 4 + 100000);
-	int fd, small = 4096, n = 0;
-	uint64_t in;
+	int fd;
 
 	unsent_limit = MIB;
 	start(1);
-	fd = dial();
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-	big[0] = 'e';
-	big[1] = 100000 >> 16;
-	big[2] = (100000 >> 8) & 0xff;
-	big[3] = 100000 & 0xff;
-	/* Until the server has stopped to read: then neither side's socket takes any more. */
-	while (send(fd, big, 100004, MSG_DONTWAIT | MSG_NOSIGNAL) == 100004 || n++ < 20)
-		usleep(2000);
-	usleep(50000);
-	in = net_stats(0)->bytes_in;
+	fd = dial_sleeper();
 	one_client((struct client){ .seed = 2, .kinds = "efp", .frames = 100, .max_bytes = 50000 });
-	cr_assert(lt(u64, in, 30 * MIB));
+	cr_assert(lt(u64, net_stats(0)->bytes_in, 30 * MIB));
 	close(fd);
-	free(big);
 	stop();
+}
+
+/* The end while the kernel has a send that does not go on: its memory comes back after it. */
+Test(net, the_end_cuts_sends_that_are_stuck, .timeout = 60)
+{
+	int fd[4];
+
+	unsent_limit = MIB;
+	start(2);
+	for (int i = 0; i < 4; i++)
+		fd[i] = dial_sleeper();
+	stop();
+	cr_assert(gt(int, atomic_load(&send_errors), 0));
+	for (int i = 0; i < 4; i++)
+		close(fd[i]);
 }
 
 Test(net, idle_connections_are_closed_and_active_ones_not, .timeout = 20)
