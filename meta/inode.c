@@ -263,6 +263,8 @@ loader_resume(struct op *step)
 {
 	struct inode_get *g = container_of(step, struct inode_get, step);
 
+	if (step->res < 0)
+		g->inode = NULL;
 	g->wait->res = step->res < 0 ? step->res : get_check(g);
 	g->wait->resume(g->wait);
 }
@@ -276,7 +278,7 @@ inode_get(struct inode_get *g, uint64_t ino, uint64_t gen, struct op *op)
 	assert(shard_owns(ino));
 	g->gen = gen;
 	g->wait = op;
-	g->inode = i;
+	g->inode = i && !i->gone ? i : NULL; /* without a reference no pointer */
 	if (i && i->gone)
 		return op_done(op, -ESTALE);
 	if (i && i->loaded) {
