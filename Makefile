@@ -62,7 +62,7 @@ FUZZ = $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS = 60
 FUZZ_MAIN = tests/fuzz/replay_main.c
 ifdef LIBFUZZER
-CFLAGS += -fsanitize=fuzzer-no-link
+CFLAGS += -fsanitize=fuzzer-no-link -Wno-unknown-warning-option
 FUZZ_MAIN = -fsanitize=fuzzer
 endif
 $(OUT)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $(LIB)

@@ -764,7 +764,7 @@ Test(call_restart, a_retransmission_gets_its_answer_rebuilt)
 				for (int twice = 0; twice < 2; twice++) {
 					send_msg();
 					cr_assert(eq(u64, fake_calls, 1));
-					cr_assert(eq(str, (char *)fake_seen.what, "getattr"));
+					cr_assert(eq(str, (char *)fake_seen.what, (char *)"getattr"));
 					r = reply();
 					cr_assert(eq(u32, wire_get_u32(&r), 0), "%s plan %u", stats_proc_name((int)proc), plan);
 				}

@@ -153,7 +153,7 @@ Test(export, defaults_are_private)
 
 		cr_assert(eq(int, export_allows(&e, &a), t[i].in), "%s", t[i].addr);
 	}
-	cr_assert(eq(str, e.name, "/export"));
+	cr_assert(eq(str, e.name, (char *)"/export"));
 	cr_assert(eq(u64, e.root, 9));
 	e.root = 0;
 	cr_assert(eq(int, export_check(&e, why), -EINVAL));

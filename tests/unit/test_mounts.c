@@ -19,15 +19,15 @@ Test(mounts, added_and_removed)
 	add("10.0.0.1", "/export/sub");
 	add("10.0.0.1", "/export"); /* again: now the newest */
 	cr_assert(eq(int, m.n, 3));
-	cr_assert(eq(str, m.list[0].host, "10.0.0.2"));
-	cr_assert(eq(str, m.list[2].dir, "/export"));
+	cr_assert(eq(str, m.list[0].host, (char *)"10.0.0.2"));
+	cr_assert(eq(str, m.list[2].dir, (char *)"/export"));
 	mounts_remove(&m, "10.0.0.1", "/export", 7);
 	mounts_remove(&m, "10.0.0.1", "/never", 6);
 	cr_assert(eq(int, m.n, 2));
 	add("10.0.0.1", "/other");
 	mounts_remove_all(&m, "10.0.0.1");
 	cr_assert(eq(int, m.n, 1));
-	cr_assert(eq(str, m.list[0].host, "10.0.0.2"));
+	cr_assert(eq(str, m.list[0].host, (char *)"10.0.0.2"));
 }
 
 Test(mounts, bounded)
@@ -40,7 +40,7 @@ Test(mounts, bounded)
 		add("::1", dir);
 	}
 	cr_assert(eq(int, m.n, MOUNTS_MAX));
-	cr_assert(eq(str, m.list[0].dir, "/export/100"));
+	cr_assert(eq(str, m.list[0].dir, (char *)"/export/100"));
 	memset(deep, 'x', sizeof deep - 1);
 	add("::1", deep);
 	cr_assert(eq(int, m.n, MOUNTS_MAX));

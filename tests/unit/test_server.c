@@ -186,8 +186,8 @@ Test(server, who_is_connected, .timeout = 60)
 	cr_assert(gt(u64, list[0].bytes_in, 100));
 	cr_assert(gt(u64, list[0].bytes_out, 100));
 	cr_assert(eq(int, list[0].nmounts, 2));
-	cr_assert(eq(str, list[0].mount[0], "/export"));
-	cr_assert(eq(str, list[0].mount[1], "/export/sub"));
+	cr_assert(eq(str, list[0].mount[0], (char *)"/export"));
+	cr_assert(eq(str, list[0].mount[1], (char *)"/export/sub"));
 	cr_assert(eq(int, list[0].addr.ss_family, AF_INET));
 	/* A client without a connection is one as long as it mounts. */
 	for (int i = 0; i < 3; i++)

@@ -39,6 +39,6 @@ Test(stats, sums_and_quantiles)
 	cr_assert(le(u64, stats_quantile(p, 0.5), 650000));
 	cr_assert(ge(u64, stats_quantile(p, 0.99), 990000));
 	cr_assert(eq(u64, stats_quantile(&sum.proc[7], 0.5), 0));
-	cr_assert(eq(str, (char *)stats_proc_name(6), "READ"));
-	cr_assert(eq(str, (char *)stats_proc_name(STATS_PROCS - 1), "EXPORT"));
+	cr_assert(eq(str, (char *)stats_proc_name(6), (char *)"READ"));
+	cr_assert(eq(str, (char *)stats_proc_name(STATS_PROCS - 1), (char *)"EXPORT"));
 }
