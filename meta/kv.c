@@ -93,10 +93,10 @@ status_errno(char *msg)
 /* Crash tests cut the logs behind what this reports; a switch of logs may be under way, so all of them. */
 #ifdef CRASH_POINTS
 #define LOGS_MAX 16
-static struct { char path[600]; uint64_t bytes; } logs[LOGS_MAX];
+struct log_file { char path[600]; uint64_t bytes; };
 
 static int
-logs_look(void)
+logs_look(struct log_file logs[LOGS_MAX])
 {
 	DIR *dir = opendir(kv.path);
 	struct dirent *d;
@@ -148,13 +148,14 @@ wal_sync(void)
 	upto = atomic_load(&kv.applied);
 	seq = rocksdb_get_latest_sequence_number(kv.db);
 #ifdef CRASH_POINTS
+	struct log_file logs[LOGS_MAX]; /* a worker may be at it beside the syncer */
 	int n;
 
 	crash_point("kv.before_sync");
 	rocksdb_flush_wal(kv.db, 0, &msg);
 	if (msg)
 		goto broken;
-	n = logs_look();
+	n = logs_look(logs);
 	crash_point("kv.before_fdatasync");
 #endif
 	rocksdb_flush_wal(kv.db, 1, &msg);

@@ -27,6 +27,9 @@ int  kv_open(const struct kv_opts *opts, char why[256]);
 /* Syncs and closes.  After all reactors have ended. */
 void kv_close(void);
 
+/* On each core in reactor_opts.fini, when nothing waits for a sync: the syncer is done with this core. */
+void kv_quiet(void);
+
 #define KV_KEY_MAX 320 /* a D key with a name of 255 bytes fits */
 
 /* Point read.  op->res: the value's length (which may exceed cap: then cut), or -ENOENT, -EIO. */

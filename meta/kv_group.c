@@ -5,6 +5,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 
 static struct {
 	int (*sync)(void);
@@ -13,6 +14,7 @@ static struct {
 	pthread_t thread;
 	bool running;
 	_Atomic bool stop;
+	_Atomic bool answering; /* waiters may have resumed while the thread still wakes their core */
 } group;
 
 /* On the waiters' core: a chain of one group. */
@@ -56,10 +58,14 @@ syncer(void *arg)
 
 		while (sem_wait(&group.wake) < 0)
 			;
+		atomic_store(&group.answering, true);
 		waiters = atomic_exchange(&group.waiting, NULL);
 		if (waiters)
 			group_answer(waiters, group.sync());
-		else if (atomic_load(&group.stop))
+		atomic_store(&group.answering, false);
+		if (waiters)
+			continue;
+		if (atomic_load(&group.stop))
 			return NULL;
 	}
 }
@@ -77,6 +83,15 @@ kv_group_join(struct kv_write *w, struct op *op)
 	while (!atomic_compare_exchange_weak(&group.waiting, &top, w));
 	if (!top)
 		sem_post(&group.wake);
+}
+
+void
+kv_quiet(void)
+{
+	struct timespec t = { .tv_nsec = 100000 };
+
+	while (atomic_load(&group.answering))
+		nanosleep(&t, NULL);
 }
 
 int

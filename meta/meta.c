@@ -74,4 +74,5 @@ meta_fini(int core)
 	ino_fini();
 	txn_fini();
 	inode_fini();
+	kv_quiet();
 }

@@ -313,6 +313,14 @@ start_put(void *arg, struct op *op)
 }
 
 static void
+quiet(int core, void *arg)
+{
+	(void)core;
+	(void)arg;
+	kv_quiet();
+}
+
+static void
 writer(int i)
 {
 	struct put p = { .b = kv_batch_new() };
@@ -334,7 +342,7 @@ Test(kv, groups_share_a_sync, .init = setup, .fini = rig_dir_remove)
 	struct kv_stats st;
 
 	must_open(db, true);
-	rig_start(3, NULL, NULL);
+	rig_start(3, NULL, quiet);
 	rig_threads(WRITERS, writer);
 	rig_copy(db, copy);
 	rig_stop();
@@ -356,7 +364,7 @@ Test(kv, fails_stop_when_the_log_breaks, .init = setup, .fini = rig_dir_remove)
 	uint64_t syncs;
 
 	must_open(db, true);
-	rig_start(2, NULL, NULL);
+	rig_start(2, NULL, quiet);
 	p = (struct put){ .b = kv_batch_new() };
 	kv_batch_put(p.b, "good", 4, "1", 1);
 	cr_assert(eq(int, rig_call(1, start_put, &p), 0));

@@ -7,60 +7,10 @@
  */
 #include <time.h>
 
-#include "tests/fake/meta_world.h"
+#include "tests/fake/meta_load.h"
 
 #define THREADS 12
 #define STEPS   600
-#define DIRS    7
-#define NAMES   6
-
-static struct fref dirs[DIRS];
-static _Atomic uint64_t done[8];
-
-static void
-one_step(uint64_t r)
-{
-	struct fref a = dirs[r % DIRS], b = dirs[r / 8 % DIRS], f;
-	char x[32], y[32];
-	int res = 0, what = (int)(r / 64 % 8);
-
-	snprintf(x, sizeof(x), "n%lu", r / 512 % NAMES);
-	snprintf(y, sizeof(y), "n%lu", r / 4096 % NAMES);
-	switch (what) {
-	case 0:
-		res = do_create(&superuser, a, x, FT_REG, 0644, NULL);
-		break;
-	case 1:
-		res = do_create(&superuser, a, x, r & 1u << 20 ? FT_DIR : FT_LNK, 0755, NULL);
-		break;
-	case 2:
-		res = do_unlink(&superuser, a, x, false);
-		break;
-	case 3:
-		res = do_unlink(&superuser, a, x, true);
-		break;
-	case 4:
-	case 5:
-		res = do_rename(&superuser, a, x, b, y);
-		break;
-	case 6:
-		res = do_lookup(&superuser, a, x, &f);
-		if (res == 0)
-			res = do_link(&superuser, f, b, y);
-		break;
-	default:
-		res = do_lookup(&superuser, a, x, &f);
-		if (res == 0)
-			res = do_setattr(&superuser, f, (struct sattr){ .set_mode = true, .mode = (uint32_t)r & 0777,
-			                                               .set_mtime = TIME_CLIENT, .mtime_ns = r });
-		break;
-	}
-	if (res == 0)
-		done[what]++;
-	cr_assert(res == 0 || res == -ENOENT || res == -EEXIST || res == -EISDIR || res == -ENOTDIR || res == -EPERM ||
-	                  res == -ENOTEMPTY || res == -EINVAL || res == -ESTALE,
-	          "operation %d: %d", what, res);
-}
 
 static void
 worker(int me)
@@ -68,7 +18,7 @@ worker(int me)
 	uint64_t seed = (uint64_t)me * 1000003 + 17;
 
 	for (int i = 0; i < STEPS; i++)
-		one_step(mix64(seed += 0x9e3779b97f4a7c15));
+		load_step(mix64(seed += 0x9e3779b97f4a7c15));
 }
 
 static void
@@ -104,12 +54,7 @@ static void
 stress(int cores)
 {
 	world_start(cores);
-	for (int i = 0; i < DIRS; i++) {
-		char name[32];
-
-		snprintf(name, sizeof(name), "d%d", i);
-		dirs[i] = mkdir_in(i < 3 ? world.root : dirs[i - 3], name);
-	}
+	load_dirs();
 	fake.later = true;
 	rig_threads(THREADS + 1, copier_and_workers);
 	for (size_t i = 0; i < ARRAY_LEN(done); i++)
