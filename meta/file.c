@@ -18,6 +18,7 @@
 #include "reactor/reactor.h"
 
 #define FILES_DEFAULT 32768
+#define CHUNKS_LEAST  8192 /* more than READs and flushes hold at once */
 #define BORN_LOOK 256 /* extents looked at for the oldest one */
 /* Extents looked at by who is short of buffers, and the pause after that brought too little. */
 #define RECLAIM_LOOKS    16384
@@ -37,6 +38,7 @@ struct hold {
 struct retire {
 	struct hold gather, syncing;
 	bool running;
+	bool broken;               /* RocksDB takes no more changes: what is held stays held */
 	uint64_t tail;
 	struct kv_batch *batch;
 	struct kv_write write;
@@ -97,12 +99,22 @@ file_count(void)
 	return &mine->stats;
 }
 
+/* Any thread, while the core lives: what others count is copied for who asks. */
 const struct file_stats *
 file_stats(int core)
 {
 	static const struct file_stats none;
+	const struct cache_stats *cache = cache_stats(core);
+	struct file_stats *s;
 
-	return cores[core] ? &cores[core]->stats : &none;
+	if (!cores[core])
+		return &none;
+	s = &cores[core]->stats;
+	s->cache_hits = cache->hits;
+	s->cache_misses = cache->misses;
+	s->cache_bytes = cache->frames * FRAME_BYTES;
+	journal_usage(cores[core]->journal, &s->journal_used_bytes, &s->journal_bytes);
+	return s;
 }
 
 /* ---- lists */
@@ -328,19 +340,17 @@ retire_run(struct op *step)
 {
 	struct retire *r = container_of(step, struct retire, step);
 
-	switch (r->stage) {
-	case RETIRE_WRITTEN:
-		if (step->res < 0)
-			return; /* RocksDB takes no more changes: the records are needed at the next start */
+	if (step->res < 0) {
+		r->broken = true;
+		r->running = false;
+		return;
+	}
+	if (r->stage == RETIRE_WRITTEN) {
 		journal_tail_applied(r->tail);
 		r->stage = RETIRE_SYNCED;
-		if (kv_sync(&r->write, step) == OP_PENDING)
-			return;
-		fallthrough;
-	case RETIRE_SYNCED:
-		if (step->res < 0)
-			return;
-		break;
+		if (kv_sync(&r->write, step) == OP_DONE)
+			retire_run(step);
+		return;
 	}
 	crash_point("file.hold_released");
 	if (r->syncing.used)
@@ -349,6 +359,15 @@ retire_run(struct op *step)
 	if (r->gather.used)
 		retire_start(r);
 	write_kick();
+}
+
+void
+tail_note(void)
+{
+	struct retire *r = &mine->retire;
+
+	if (!r->running && !r->broken && journal_tail(mine->journal) != r->tail)
+		retire_start(r);
 }
 
 void
@@ -369,7 +388,7 @@ retire_hold(const struct file *f, uint64_t off)
 			jloc_put(&h->loc);
 		*h = (struct hold){ true, oldest->seq, oldest->loc };
 	}
-	if (!mine->retire.running)
+	if (!mine->retire.running && !mine->retire.broken)
 		retire_start(&mine->retire);
 }
 
@@ -485,15 +504,13 @@ chunks_init(void)
 {
 	uint64_t arena = arena_bytes();
 
-	return chunkmap_init(clamp32(arena / (32 * KIB), 2048, 1u << 17), MAX(arena / 16, 8 * MIB));
+	return chunkmap_init(clamp32(arena / (32 * KIB), CHUNKS_LEAST, 1u << 17), MAX(arena / 16, 8 * MIB));
 }
 
 static int
 frames_init(void)
 {
-	int res = cache_init(clamp32(arena_bytes() / BUF_LARGE_BYTES, 16, 1u << 29));
-
-	return res;
+	return cache_init(clamp32(arena_bytes() / BUF_LARGE_BYTES, 16, 1u << 29));
 }
 
 static void

@@ -100,6 +100,8 @@ void file_replayed(struct file *f, bool replayed);
  * `off` is kept until a sync from now on has ended.
  */
 void retire_hold(const struct file *f, uint64_t off);
+/* Nothing is dirty: the next start needs to read nothing of the journal, and is told. */
+void tail_note(void);
 
 /* ---- file_write.c */
 /* There may be room now for who waits to write. */

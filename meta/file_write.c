@@ -206,7 +206,7 @@ put_pieces(struct file_write *w)
 	}
 	if (p->piece > first) {
 		file_changed(p->file, a);
-		flush_kick();
+		flush_look();
 	}
 	return res;
 }

@@ -116,8 +116,6 @@ journal_is_short(void)
 	uint64_t used, total;
 
 	journal_usage(file_journal(), &used, &total);
-	file_count()->journal_used_bytes = used;
-	file_count()->journal_bytes = total;
 	return used > total / 2;
 }
 
@@ -131,6 +129,16 @@ arm_age(struct flush_core *c)
 		return;
 	due = f->since_ns + file_options()->upload_delay_ns;
 	timer_start(&c->age, MAX(due, now + AGE_POLL_NS) - now, &c->aged);
+}
+
+void
+flush_look(void)
+{
+	struct flush_core *c = flush_core;
+
+	if (c->ready || journal_is_short())
+		flush_kick();
+	arm_age(c);
 }
 
 static void
@@ -197,6 +205,14 @@ ids_ready(struct op *op)
 	flush_kick();
 }
 
+static bool
+has_work(const struct flush_core *c)
+{
+	const struct file *f = file_dirty_list()->head;
+
+	return c->ready || (f && flush_is_due(f));
+}
+
 static void
 poll(struct op *op)
 {
@@ -205,7 +221,7 @@ poll(struct op *op)
 	(void)op;
 	c->kicked = false;
 	c->pressure |= journal_is_short();
-	while (!c->stopping && !c->away) {
+	while (!c->stopping && !c->away && has_work(c)) {
 		struct flush *fl = flush_new(c);
 
 		if (!fl)
@@ -217,6 +233,10 @@ poll(struct op *op)
 			break;
 		}
 		flush_load(fl);
+	}
+	if (!file_dirty_list()->head && !c->flushes) {
+		c->pressure = false;
+		tail_note();
 	}
 	ask_sync(c);
 	arm_age(c);

@@ -15,8 +15,10 @@ int  flush_init(uint64_t arena_bytes); /* per core */
 void flush_fini(void);
 /* [off, off + len) of the file has become dirty. */
 void flush_note(struct file *f, uint64_t off, uint32_t len);
-/* Something may be ready; looks at the end of the lap. */
+/* Looks in this lap whether something is to be uploaded. */
 void flush_kick(void);
+/* The same where there may be something: after flush_note. */
+void flush_look(void);
 /* The journal, the extents, the files or the buffers are short: do not wait for full blocks or age. */
 void flush_pressure(void);
 /* It has no dirty blocks any more. */

@@ -161,6 +161,8 @@ void drains_look(struct flush_core *c);
 void flush_end(struct flush *fl);
 
 /* ---- flush_pick.c */
+/* Its turn has come, whole blocks or not. */
+bool flush_is_due(const struct file *f);
 /* Takes a snapshot of what is to be uploaded now.  False: nothing. */
 bool flush_pick(struct flush *fl);
 

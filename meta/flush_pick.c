@@ -331,8 +331,8 @@ pick_ready(struct flush *fl)
 	return room;
 }
 
-static bool
-is_due(const struct file *f)
+bool
+flush_is_due(const struct file *f)
 {
 	return flush_core->pressure || flush_core->drains ||
 	       f->since_ns + file_options()->upload_delay_ns <= reactor_now_ns();
@@ -344,7 +344,7 @@ pick_due(struct flush *fl)
 	bool room = true;
 	struct file *f, *next;
 
-	for (f = file_dirty_list()->head; f && room && is_due(f) && fl->nfiles < FLUSH_FILES; f = next) {
+	for (f = file_dirty_list()->head; f && room && flush_is_due(f) && fl->nfiles < FLUSH_FILES; f = next) {
 		next = f->next;
 		if (!file_fits(fl, f))
 			continue;

@@ -69,21 +69,15 @@ release_run(struct op *step)
 {
 	struct replay *r = container_of(step, struct replay, step);
 
-	switch (r->stage) {
-	case REPLAY_WRITTEN:
-		if (step->res < 0)
-			return; /* the next start will find them */
+	if (step->res >= 0 && r->stage == REPLAY_WRITTEN) {
 		r->stage = REPLAY_SYNCED;
 		if (kv_sync(&r->write, step) == OP_PENDING)
 			return;
-		fallthrough;
-	case REPLAY_SYNCED:
-		if (step->res < 0)
-			return;
-		break;
 	}
-	release();
 	r->releasing = false;
+	if (step->res < 0)
+		return; /* the segments stay, the next start finds them */
+	release();
 	crash_point("replay.released");
 	log_info("all that the last run left in the journal is uploaded");
 }
