@@ -32,7 +32,11 @@ struct shard_msg {
 
 /* One way.  From a reactor thread to any core (its own too: runs from the run queue). */
 void shard_send(int core, struct shard_msg *m);
-/* One way, from any other thread (worker, syncer, admin): a lock-free stack, wakes the core. */
+/*
+ * One way, from any other thread (worker, syncer, admin): a lock-free stack,
+ * wakes the core.  Such a thread has to end before reactor_stop: what it posts
+ * to a core that has ended is never run.  (Workers end by themselves.)
+ */
 void shard_post(int core, struct shard_msg *m);
 
 /*

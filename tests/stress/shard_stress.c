@@ -41,7 +41,7 @@ struct post {
 };
 
 static struct caller callers[REACTOR_MAX_CORES][CALLS];
-static _Atomic bool over;
+static _Atomic bool over, posters_over;
 static _Atomic uint64_t calls, posts;
 static _Atomic int callers_left;
 static __thread unsigned rnd;
@@ -155,7 +155,7 @@ poster(void *arg)
 	unsigned seed = (unsigned)(intptr_t)arg;
 
 	memset(p, 0, sizeof(p));
-	while (!atomic_load(&over))
+	while (!atomic_load(&posters_over))
 		for (int i = 0; i < 16; i++) {
 			if (atomic_load(&p[i].away))
 				continue;
@@ -180,6 +180,7 @@ round_of(int cores, uint32_t busy_poll_us, double seconds)
 	char why[256];
 
 	atomic_store(&over, false);
+	atomic_store(&posters_over, false);
 	calls = posts = 0;
 	callers_left = cores * CALLS;
 	if (reactor_start(&o, why) < 0) {
@@ -189,9 +190,10 @@ round_of(int cores, uint32_t busy_poll_us, double seconds)
 	for (int i = 0; i < POSTERS; i++)
 		pthread_create(&t[i], NULL, poster, (void *)(intptr_t)(i + 1));
 	usleep((useconds_t)(seconds * 1e6));
-	atomic_store(&over, true);
+	atomic_store(&posters_over, true); /* before the cores end */
 	for (int i = 0; i < POSTERS; i++)
 		pthread_join(t[i], NULL);
+	atomic_store(&over, true);
 	reactor_join();
 	assert(callers_left == 0);
 	printf("%2d cores, busy_poll %2u us: %llu calls, %llu posts\n", cores, busy_poll_us,
