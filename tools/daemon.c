@@ -67,6 +67,13 @@ drain_core(void *arg, struct op *op)
 	return file_drain(op);
 }
 
+static enum op_state
+stop_core(void *arg, struct op *op)
+{
+	(void)arg;
+	return file_stop(op);
+}
+
 /* A second signal, while draining, ends the process at once: the journal has everything. */
 static void *
 second_signal(void *arg)
@@ -108,6 +115,8 @@ shut_down(struct bringup *b, sigset_t *set)
 				log_warn("core %d could not upload everything; the next start goes on with it", i);
 		}
 	}
+	for (int i = 0; i < b->d.cores; i++)
+		on_core(i, stop_core, NULL);
 }
 
 static int
