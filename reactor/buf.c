@@ -396,6 +396,22 @@ buf_get_many(struct buf_wait *w, struct buf **out, int n, enum buf_class class, 
 	return OP_PENDING;
 }
 
+bool
+buf_cancel(struct buf_wait *w)
+{
+	struct line *l = &mine->line[w->use];
+
+	for (struct buf_wait **p = &l->head; *p; p = &(*p)->next) {
+		if (*p != w)
+			continue;
+		*p = w->next;
+		if (!w->next)
+			l->tail = p;
+		return true;
+	}
+	return false;
+}
+
 struct buf *
 buf_keep(struct buf *b)
 {

@@ -58,6 +58,11 @@ struct buf_wait {
 };
 enum op_state buf_get_many(struct buf_wait *w, struct buf **out, int n, enum buf_class class,
                            enum buf_use use, struct op *op);
+/*
+ * Leaves the line: true when it was still waiting (its op will not resume),
+ * false when the buffers are there already and the op is about to resume.
+ */
+bool buf_cancel(struct buf_wait *w);
 struct buf *buf_keep(struct buf *b);
 void buf_put(struct buf *b);
 

@@ -29,6 +29,7 @@ static __thread struct {
 	struct lap_hook *hooks, **hooks_tail;
 	uint64_t now_ns, wall_ns;
 	uint64_t slow_logged_ns, slow_unlogged;
+	uint32_t held; /* reactor_hold */
 	uint64_t event;             /* what was read from event_fd */
 	struct ring_req event_read;
 } me;
@@ -111,6 +112,19 @@ void
 reactor_post(struct op *op, int res)
 {
 	runq_push(&me.ready, op, res);
+}
+
+void
+reactor_hold(void)
+{
+	me.held++;
+}
+
+void
+reactor_release(void)
+{
+	assert(me.held > 0);
+	me.held--;
 }
 
 void
@@ -277,7 +291,7 @@ static bool
 quiet(void)
 {
 	return !anything_ready() && ring_inflight() <= 1 && !shard_blocked() &&
-	       worker_outstanding() == 0 && buf_idle() && net_idle();
+	       worker_outstanding() == 0 && me.held == 0 && buf_idle() && net_idle();
 }
 
 /*
@@ -328,8 +342,8 @@ stop_lap(uint64_t *complain_ns)
 		look_around();
 	if (me.now_ns > *complain_ns && !atomic_load(&c->quiet)) {
 		*complain_ns = me.now_ns + STOP_LOG_NS;
-		log_warn("the end waits for: %u ring operations, %u workers%s%s",
-		         ring_inflight() - 1, worker_outstanding(),
+		log_warn("the end waits for: %u ring operations, %u workers, %u held%s%s",
+		         ring_inflight() - 1, worker_outstanding(), me.held,
 		         net_idle() ? "" : ", connections", buf_idle() ? "" : ", buffers");
 	}
 	return atomic_load(&ended);

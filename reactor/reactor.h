@@ -68,6 +68,14 @@ uint64_t reactor_wall_ns(void); /* CLOCK_REALTIME, taken once a lap, never goes 
 /* Puts `op` on this core's run queue with result `res`. */
 void reactor_post(struct op *op, int res);
 
+/*
+ * Something of this core's is under way where the reactor cannot see it, say
+ * in the queue of a thread of yours that will shard_post: the end waits until
+ * it is released, on the same core.
+ */
+void reactor_hold(void);
+void reactor_release(void);
+
 /* Runs once at the end of every lap, before the submit.  Never unhooked. */
 struct lap_hook {
 	struct lap_hook *next;

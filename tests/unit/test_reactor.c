@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -615,4 +616,43 @@ Test(worker, the_end_waits_for_work_under_way)
 	jobs_left = 2 * WORKS;
 	on_cores(2, stop_at_once_body, NULL);
 	cr_assert(eq(int, atomic_load(&jobs_left), 0));
+}
+
+/* What another thread has in hand is waited for when it is held. */
+static struct shard_msg late_msg;
+static bool late_ran;
+
+static void
+late(struct shard_msg *m)
+{
+	(void)m;
+	late_ran = true;
+	reactor_release();
+}
+
+static void *
+post_late(void *arg)
+{
+	usleep(50000);
+	shard_post(0, arg);
+	return NULL;
+}
+
+static void
+hold_body(int core)
+{
+	pthread_t t;
+
+	(void)core;
+	late_msg.run = late;
+	reactor_hold();
+	assert(pthread_create(&t, NULL, post_late, &late_msg) == 0);
+	pthread_detach(t);
+	finish();
+}
+
+Test(reactor, the_end_waits_for_what_is_held)
+{
+	on_cores(1, hold_body, NULL);
+	cr_assert(late_ran);
 }
