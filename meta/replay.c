@@ -13,6 +13,7 @@
 
 #include "meta/file_core.h"
 #include "meta/file_trunc.h"
+#include "meta/flush.h"
 #include "meta/usage.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
@@ -310,6 +311,7 @@ replay_run(void)
 		file_recs_free();
 		journal_scan_done();
 	}
+	flush_look();
 	crash_point("replay.done");
 	return 0;
 }

@@ -115,8 +115,6 @@ shut_down(struct bringup *b, sigset_t *set)
 				log_warn("core %d could not upload everything; the next start goes on with it", i);
 		}
 	}
-	for (int i = 0; i < b->d.cores; i++)
-		on_core(i, stop_core, NULL);
 }
 
 static int
@@ -196,6 +194,8 @@ daemon_run(struct config *c, char why[256])
 		goto close;
 	}
 	err = serve(&b, &set, why);
+	for (int i = 0; i < b.d.cores; i++)
+		on_core(i, stop_core, NULL);
 	reactor_stop();
 	reactor_join();
 close:
