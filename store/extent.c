@@ -94,7 +94,10 @@ trim_back(struct extents *t, struct extent *e, uint64_t to)
 	t->bytes -= n;
 }
 
-/* Makes [at, end) of e an extent of its own, with its own holds, so that a hole can be cut before it. */
+/*
+ * Makes [at, end) of e an extent of its own, with its own holds, so that a hole can be cut
+ * before it.
+ */
 static bool
 split(struct extents *t, struct extent *e, uint64_t at)
 {
@@ -114,7 +117,10 @@ split(struct extents *t, struct extent *e, uint64_t at)
 	return true;
 }
 
-/* Frees [off, end) of e, which overlaps it.  False: it needed one more and there is none; nothing has changed. */
+/*
+ * Frees [off, end) of e, which overlaps it.  False: it needed one more and there is none;
+ * nothing has changed.
+ */
 static bool
 punch(struct extents *t, struct extent *e, uint64_t off, uint64_t end)
 {
@@ -169,7 +175,10 @@ extent_insert(struct extents *t, uint64_t off, uint32_t len, struct buf *buf, ui
 	for (e = extent_at(t, off); e && e->off < end; e = next) {
 		next = extent_next(t, e);
 		if (!punch(t, e, off, end)) {
-			/* Only one that holds all of the new one is split: it is the first and the only one. */
+			/*
+			 * Only one that holds all of the new one is split: it is the first and
+			 * the only one.
+			 */
 			slab_put(slab(), new);
 			return -ENOMEM;
 		}
@@ -206,7 +215,10 @@ extent_drop(struct extents *t, uint64_t off, uint64_t len, uint64_t upto)
 
 	for (e = extent_at(t, off); e && e->off < end; e = next) {
 		next = extent_next(t, e);
-		/* Where there is none to split with, it stays dirty as a whole: uploaded twice, and right. */
+		/*
+		 * Where there is none to split with, it stays dirty as a whole: uploaded twice,
+		 * and right.
+		 */
 		if (e->seq <= upto)
 			(void)punch(t, e, off, end);
 	}

@@ -72,6 +72,23 @@ journal_fail(struct journal *j, const struct jseg *s, uint32_t at, int err)
 	jring_fail(j);
 }
 
+/*
+ * What waits behind goes to the disk first: the next lap resumes who waited for this one.
+ * They may have much to do, and both groups in flight often end together.
+ */
+static void
+group_wake(struct journal *j, struct jgroup *g)
+{
+	if (j->issued == j->next) {
+		resume_waiters(&g->waiters, 0);
+		return;
+	}
+	*j->woken_tail = g->waiters;
+	if (g->waiters)
+		j->woken_tail = g->waiters_tail;
+	g->waiters = NULL;
+}
+
 static void
 group_ack(struct journal *j, struct jgroup *g)
 {
@@ -80,7 +97,7 @@ group_ack(struct journal *j, struct jgroup *g)
 	crash_synced(g->seg->path, (uint64_t)g->off + g->bytes);
 	atomic_store_explicit(&j->durable, group_last_seq(g), memory_order_release);
 	group_put_bufs(g);
-	resume_waiters(&g->waiters, 0);
+	group_wake(j, g);
 }
 
 static void
@@ -187,6 +204,8 @@ journal_lap(struct lap_hook *h)
 
 	while (j->err == 0 && j->issued < j->next && j->issued - j->acked < JIN_FLIGHT)
 		group_issue(j);
+	resume_waiters(&j->woken, 0);
+	j->woken_tail = &j->woken;
 	jring_lap(j);
 }
 
@@ -460,6 +479,7 @@ journal_open(struct journal **out, int core, const struct journal_opts *opts, ch
 		goto fail;
 	}
 	j->core = core;
+	j->woken_tail = &j->woken;
 	j->clean = true;
 	err = jring_open(j, why);
 	if (err < 0)
@@ -480,7 +500,7 @@ void
 journal_close(struct journal *j)
 {
 	assert(reactor_core() == j->core);
-	assert(j->err < 0 || (j->acked == j->next && j->durable == j->last));
+	assert(j->err < 0 || (j->acked == j->next && j->durable == j->last && !j->woken));
 	jscan_closed(j);
 	jring_close(j);
 	free_pages(j);

@@ -17,7 +17,8 @@
 #include "reactor/op.h"
 
 struct journal;
-struct jseg; /* a segment; its count of live records is atomic, so extents of a replayed one may be dropped from any core */
+/* A segment; its count of live records is atomic: extents of a replayed one may be on any core. */
+struct jseg;
 
 /* Where a record's payload lies on disk, and its checksum. */
 struct jloc {
@@ -48,54 +49,70 @@ struct journal_opts {
 
 /*
  * Blocking, before the reactors: reads every segment in `dir` (of any number of cores),
- * checks every CRC, and appends what counts to *recs (malloc'ed; the caller frees), in log order
- * per journal, earlier epochs first.  A torn tail is cut (and logged).  `tail` tells for a journal (by core and
- * epoch) the sequence number below which all is retired: as journal_tail said, for as long as segments of
- * that epoch are there.  *max_seq, *max_epoch: the greatest seen.  Each record's segment has one live count for
- * it, a J_TRUNC's too: jloc_put.  -E_FORMAT: another volume's or a newer version's, with a sentence.
+ * checks every CRC, and appends what counts to *recs (malloc'ed; the caller frees), in
+ * log order per journal, earlier epochs first.  A torn tail is cut (and logged).  `tail`
+ * tells for a journal (by core and epoch) the sequence number below which all is retired:
+ * as journal_tail said, for as long as segments of that epoch are there.  *max_seq,
+ * *max_epoch: the greatest seen.  Each record's segment has one live count for it, a
+ * J_TRUNC's too: jloc_put.  -E_FORMAT: another volume's or a newer version's, with a
+ * sentence.
  */
 int journal_scan(const char *dir, const uint8_t uuid[16],
                  uint64_t (*tail)(void *arg, uint32_t core, uint64_t epoch), void *arg,
-                 struct jrecord **recs, size_t *nrecs, uint64_t *max_seq, uint64_t *max_epoch, char why[256]);
+                 struct jrecord **recs, size_t *nrecs, uint64_t *max_seq, uint64_t *max_epoch,
+                 char why[256]);
 /*
- * Deletes scanned segments without live records now (before the first journal_open: blocking), and from now
- * on each when its last record is retired and all before it are gone.  Until the last is gone, this run's
- * segments are not used again.
+ * Deletes scanned segments without live records now (before the first journal_open:
+ * blocking), and from now on each when its last record is retired and all before it are
+ * gone.  Until the last is gone, this run's segments are not used again.
  */
 void journal_scan_done(void);
-/* Forgets scanned segments and leaves their files: for who only looks (tools), and after a start that failed. */
+/*
+ * Forgets scanned segments and leaves their files: for who only looks (tools), and after a
+ * start that failed.
+ */
 void journal_scan_free(void);
 
 /* On the core, blocking: makes this run's segments (prewritten, synced). */
 int  journal_open(struct journal **out, int core, const struct journal_opts *opts, char why[256]);
 /*
- * After the last lap.  All records must be durable.  The segments are deleted when the last lap saw everything
- * retired; extents cleared after it don't count, so the order of the two doesn't matter.
+ * After the last lap.  All records must be durable.  The segments are deleted when the
+ * last lap saw everything retired; extents cleared after it don't count, so the order of
+ * the two doesn't matter.  Who still waits for room is forgotten.
  */
 void journal_close(struct journal *j);
 
 /*
- * Appends; keeps ref->buf until the record is on disk.  `ref->off` is 0, the buffer's memory up to the next
- * multiple of PAGE is zeroed by this.  At most 64 KiB a record.  The record counts live once
- * in its segment: jloc_put when its data is in the object store, durably, or overwritten by a later record.
- * Only what is durable here may be uploaded: after a crash the records before it would cover it again.
- * -EAGAIN: no room (journal_wait_room); -EIO after a failed write.  J_TRUNC takes no buffer and its loc.seg is NULL.
+ * Appends; keeps ref->buf until the record is on disk.  `ref->off` is 0, the buffer's
+ * memory up to the next multiple of PAGE is zeroed by this.  At most 64 KiB a record.
+ * The record counts live once in its segment: jloc_put when its data is in the object
+ * store, durably, or overwritten by a later record.  Only what is durable here may be
+ * uploaded: after a crash the records before it would cover it again.  -EAGAIN: no room
+ * (journal_wait_room); -EIO after a failed write.  J_TRUNC takes no buffer and its
+ * loc.seg is NULL.
  */
 int journal_append(struct journal *j, enum jkind kind, uint64_t ino, uint64_t off, uint64_t time_ns,
                    const struct bufref *ref, uint64_t *seq, struct jloc *loc);
 /*
- * There is room for about `bytes`; first come, first served.  Nothing is reserved: an append after it may
- * still say -EAGAIN, then wait again.  op->res 0, or -EIO after a failed write.
+ * There is room for about `bytes`; first come, first served.  Nothing is reserved: an
+ * append after it may still say -EAGAIN, then wait again.  op->res 0, or -EIO after a
+ * failed write.
  */
 enum op_state journal_wait_room(struct journal *j, uint64_t bytes, struct op *op);
-/* Everything up to seq is on stable storage.  op->res -EIO after a failed write: nothing more is promised. */
+/*
+ * Everything up to seq is on stable storage.  op->res -EIO after a failed write: nothing more
+ * is promised.
+ */
 enum op_state journal_sync(struct journal *j, uint64_t seq, struct op *op);
 uint64_t journal_durable(const struct journal *j); /* greatest durable seq */
 uint64_t journal_last(const struct journal *j);    /* greatest appended seq */
 /* Below this all records of this journal are retired: what to put under 'J'. */
 uint64_t journal_tail(const struct journal *j);
 uint64_t journal_epoch(const struct journal *j);
-struct journal_stats { uint64_t records, groups, bytes; }; /* written in all, descriptors and padding too */
+/* Written in all; bytes with descriptors and padding. */
+struct journal_stats {
+	uint64_t records, groups, bytes;
+};
 const struct journal_stats *journal_stats(const struct journal *j);
 /* Bytes of segments in use and in all. */
 void journal_usage(const struct journal *j, uint64_t *used, uint64_t *total);
@@ -106,7 +123,10 @@ uint64_t journal_oldest(const struct journal *j);
 void jloc_get(const struct jloc *loc);
 void jloc_put(const struct jloc *loc);
 
-/* Reads a record's payload back into dst (cap >= len rounded to PAGE), checks its CRC: 0, -E_DAMAGED, -EIO. */
+/*
+ * Reads a record's payload back into dst (cap >= len rounded to PAGE), checks its CRC: 0,
+ * -E_DAMAGED, -EIO.
+ */
 struct jread {
 	struct op step;
 	struct op *wait;

@@ -11,7 +11,7 @@
 #define WINDOW      MIB
 #define SEQ_MAX     ((uint64_t)1 << 62) /* nobody gets there; sums of what is below don't overflow */
 
-static_assert(sizeof(HEAD_MAGIC) == 8 && sizeof(GROUP_MAGIC) == 8, "magics are 8 bytes with their zero");
+static_assert(sizeof(HEAD_MAGIC) == 8 && sizeof(GROUP_MAGIC) == 8, "8 bytes with their zero");
 static_assert(WINDOW >= JRECORD_BYTES_MAX, "a payload is checked in one view");
 
 static void
@@ -131,7 +131,10 @@ jdesc_decode(struct jdesc *d, struct jrec rec[JGROUP_RECORDS], const uint8_t pag
 	return 0;
 }
 
-/* *out: len bytes of the file at off, until the next view.  1, 0 when the file ends before, -errno. */
+/*
+ * *out: len bytes of the file at off, until the next view.  1, 0 when the file ends before,
+ * -errno.
+ */
 static int
 view(struct jparse *p, uint64_t off, size_t len, const uint8_t **out)
 {

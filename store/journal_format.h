@@ -8,7 +8,8 @@
  *   group:       descriptor block, then the payload of each record padded to PAGE
  *   descriptor:  magic, records, core, run, epoch, first sequence number, greatest durable one when it
  *                was written, then JREC_BYTES per record
- * The last 4 bytes of header and descriptor are the CRC32C of the rest of the block, in this version and all to come.
+ * The last 4 bytes of header and descriptor are the CRC32C of the rest of the block, in
+ * this version and all to come.
  *
  * `run` is 16 random bytes of one run of one core.  They never leave the journal, so what
  * a client writes into a file can't pass for a descriptor, wherever it comes to lie.
@@ -61,7 +62,10 @@ int  jdesc_decode(struct jdesc *d, struct jrec rec[JGROUP_RECORDS], const uint8_
 
 /* Walks the groups of one segment; keeps one window of it in memory. */
 struct jparse {
-	/* Reads up to len bytes at off (both multiples of PAGE); fewer only at the end of the file.  Or -errno. */
+	/*
+	 * Reads up to len bytes at off (both multiples of PAGE); fewer only at the end of the
+	 * file.  Or -errno.
+	 */
 	ssize_t (*read)(void *arg, void *p, size_t len, uint64_t off);
 	void *arg;
 	uint64_t size;     /* of the file */
@@ -81,7 +85,10 @@ struct jgroup_found {
 	uint64_t end;
 };
 
-/* The caller has set read, arg, size and tail.  Errors as jhead_decode, or -errno of read; -ENOMEM. */
+/*
+ * The caller has set read, arg, size and tail.  Errors as jhead_decode, or -errno of read;
+ * -ENOMEM.
+ */
 int  jparse_init(struct jparse *p);
 void jparse_fini(struct jparse *p);
 /*
@@ -90,9 +97,9 @@ void jparse_fini(struct jparse *p);
  */
 int  jparse_next(struct jparse *p, struct jgroup_found *g);
 /*
- * After the last group: are there descriptors of this run further on in the file?
- * 1 when the greatest first_seq of them, and the greatest `durable`, exceed what was in *seq and *durable,
- * which then are updated.
+ * After the last group: are there descriptors of this run further on in the file, with a
+ * first_seq above *seq?  1: then *seq is the greatest of them, and *durable the greatest
+ * that one of them says was durable, where that is more.
  */
 int  jparse_later(struct jparse *p, uint64_t *seq, uint64_t *durable);
 

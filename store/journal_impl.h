@@ -3,7 +3,8 @@
  * What the files of the journal know of each other.  Not for the layers above.
  *
  *   journal.c         appends, groups in flight, sync, reading back
- *   journal_ring.c    the segments of this run: made ahead, reused in order, room
+ *   journal_ring.c    the segments of this run: used again in order, room
+ *   journal_grow.c    segment files, and the making of more
  *   journal_scan.c    the segments of earlier runs: read at start, deleted in order
  *   journal_format.c  the bytes
  */
@@ -20,7 +21,7 @@
 #define JGROUP_BYTES   (2 * MIB) /* a group closes before it is longer */
 #define JGROUPS        32        /* gathering, waiting and in flight */
 #define JIN_FLIGHT     2
-#define JTRIES_MAX     16        /* writes that bring nothing, in a row, before the disk counts as broken */
+#define JTRIES_MAX     16        /* writes in a row that bring nothing: the disk is broken */
 #define JPATH_MAX      512
 
 /* A segment file.  Freed when it has no holder and no list any more. */
@@ -105,6 +106,7 @@ struct journal {
 	uint64_t acked, issued, next;
 	struct jgroup *gather;    /* the last one while it takes records, or NULL */
 	struct jgroup *group;
+	struct op *woken, **woken_tail; /* whose records are durable: resumed in the next lap */
 	struct buf *pages[JGROUPS * 2 * PAGE / BUF_LARGE_BYTES];
 	struct journal_stats stats;
 
@@ -134,7 +136,15 @@ void jring_close(struct journal *j);
 struct jseg *jring_next(struct journal *j);
 /* Once a lap: frees segments, wakes who waits for room, makes more. */
 void jring_lap(struct journal *j);
+/* A new segment, prewritten and synced. */
+void jring_add(struct journal *j, struct jseg *s);
 void jring_fail(struct journal *j);
+
+/* ---- journal_grow.c */
+/* Blocking: the first segment. */
+int  jgrow_first(struct journal *j, char why[256]);
+/* Once a lap: begins to make one more, where it will be wanted. */
+void jgrow_lap(struct journal *j);
 
 /* ---- journal_scan.c */
 /* Segments of earlier runs are left: nothing of this run may be overwritten before. */

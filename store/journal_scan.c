@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The segments of earlier runs: read at the start, deleted when their data has reached the
- * object store, strictly in the order of the log.  Epochs before later ones too: replaying a
- * record without those that came after it would bring old data back.  That is also why this run's ring
- * overwrites nothing while any of them is left (jscan_is_left).
+ * The segments of earlier runs: read at the start, deleted when their data has reached
+ * the object store, strictly in the order of the log.  Epochs before later ones too:
+ * replaying a record without those that came after it would bring old data back.  That is
+ * also why this run's ring overwrites nothing while any of them is left (jscan_is_left).
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -102,7 +102,10 @@ seg_new(const char *dir, const char *name)
 	return NULL;
 }
 
-/* Only what is being read, or has live records, is open: after many crashes there may be many files. */
+/*
+ * Only what is being read, or has live records, is open: after many crashes there may be many
+ * files.
+ */
 static int
 seg_open(struct jseg *s)
 {
@@ -325,7 +328,10 @@ look_behind(struct scanner *sc, struct jparse *p, const struct found *f, const s
 	return 0;
 }
 
-/* Takes the records of one segment from `tail` on.  0: it ends there; 1: in a torn group; -errno. */
+/*
+ * Takes the records of one segment from `tail` on.  0: it ends there; 1: in a torn group;
+ * -errno.
+ */
 static int
 scan_segment(struct scanner *sc, struct jparse *p, struct jseg *s, uint64_t tail)
 {
@@ -373,7 +379,10 @@ scan_stream(struct scanner *sc, struct found *f, struct found *end)
 		parse_fini(&p);
 		if (r < 0)
 			return explain(sc, f->seg, r);
-		/* What doesn't go on must not be found by the next start, when what is before it has gone. */
+		/*
+		 * What doesn't go on must not be found by the next start, when what is before
+		 * it has gone.
+		 */
 		for (f++; f < next; f++)
 			f->discard = true;
 	}
@@ -406,7 +415,10 @@ scanner_free(struct scanner *sc, bool files_too)
 	free(sc->file);
 }
 
-/* What is discarded goes to the front of the list, its newest first: it may never come back alone. */
+/*
+ * What is discarded goes to the front of the list, its newest first: it may never come back
+ * alone.
+ */
 static void
 keep_list(struct scanner *sc)
 {
@@ -428,7 +440,8 @@ keep_list(struct scanner *sc)
 int
 journal_scan(const char *dir, const uint8_t uuid[16],
              uint64_t (*tail)(void *arg, uint32_t core, uint64_t epoch), void *arg,
-             struct jrecord **recs, size_t *nrecs, uint64_t *max_seq, uint64_t *max_epoch, char why[256])
+             struct jrecord **recs, size_t *nrecs, uint64_t *max_seq, uint64_t *max_epoch,
+             char why[256])
 {
 	struct scanner sc = { .uuid = uuid, .tail = tail, .arg = arg, .why = why };
 	int err;
@@ -479,7 +492,10 @@ drop_head(void)
 void
 journal_scan_done(void)
 {
-	/* Once journals are open, what covers a record may not be durable yet: the reaper looks after that. */
+	/*
+	 * Once journals are open, what covers a record may not be durable yet: the reaper looks
+	 * after that.
+	 */
 	while (!reaper() && scan.head && !jseg_is_live(scan.head) && delete_now(scan.head) == 0)
 		drop_head();
 	atomic_store_explicit(&scan.done, true, memory_order_release);
@@ -529,8 +545,8 @@ jscan_closed(struct journal *j)
 }
 
 /*
- * A record may have gone because a newer one of this run covers it; the segment stays until all that had
- * been appended by then, on any core, is durable.
+ * A record may have gone because a newer one of this run covers it; the segment stays
+ * until all that had been appended by then, on any core, is durable.
  */
 static bool
 is_head_durable(void)

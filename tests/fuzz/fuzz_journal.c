@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hostile journal segment.  Input: a byte of flags, a byte of tail, then the
- * file: as it is (RAW), or in pages, each a length (u16; with its top bit the block's
- * checksum is made right) and so many bytes, the rest of the page being zeros.  With PAYLOADS the
- * checksums of payloads are made right too: no mutation would find them, and behind them is what is to be tested.
- * What is accepted must lie in the file, be in sequence, and say the same when it is encoded again.
+ * A hostile journal segment.  Input: a byte of flags, a byte of tail, then the file: as
+ * it is (RAW), or in pages, each a length (u16; with its top bit the block's checksum is
+ * made right) and so many bytes, the rest of the page being zeros.  With PAYLOADS the
+ * checksums of payloads are made right too: no mutation would find them, and behind them
+ * is what is to be tested. What is accepted must lie in the file, be in sequence, and say
+ * the same when it is encoded again.
  */
 #include <stdlib.h>
 

@@ -9,7 +9,10 @@
 
 #define FILE_BYTES 4096 /* of the oracle */
 
-/* A record: a buffer whose bytes tell which record and which place, in a segment that counts its holders. */
+/*
+ * A record: a buffer whose bytes tell which record and which place, in a segment that counts
+ * its holders.
+ */
 static struct jseg seg;
 static struct extents t;
 

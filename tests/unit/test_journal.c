@@ -191,6 +191,32 @@ Test(journal, disk_fails)
 	expect_records(0, 1, 3);
 }
 
+/* A segment whose header can't be wiped isn't used again: the disk has failed. */
+Test(journal, disk_fails_to_wipe)
+{
+	struct written w[64];
+	struct journal *j = open_journal(4 * SEGMENT, 1, 1);
+	size_t n = 0, more;
+	struct probe p;
+
+	log_set_level(-1);
+	while ((more = fill_ring(j, w + n, ARRAY_LEN(w) - n)) > 0)
+		n += more;
+	cr_assert(eq(int, probe_room(&p, j, 65536), OP_PENDING));
+	retire_all();
+	fake_lap();
+	cr_assert(eq(int, fake_nio, 1));
+	cr_assert(fake_io[0].off == 0 && fake_io[0].durable);
+	fake_io_finish(0, -EIO);
+	fake_lap();
+	fake_lap();
+	cr_assert(gt(int, p.resumed, 0));
+	cr_assert(eq(int, p.op.res, -EIO));
+	cr_assert(eq(int, try_append(j, 1, 0, 1, &w[0]), -EIO));
+	close_journal(j);
+	expect_records(0, 1, n);
+}
+
 /* A disk that takes no byte, again and again, has failed too. */
 Test(journal, disk_takes_nothing)
 {
@@ -277,7 +303,10 @@ Test(journal, ring_grows_then_fills_then_is_used_again)
 	retire(&w[0]);
 }
 
-/* Half of a megabyte in 64 KiB pieces needs more than one segment of this ring; it must not wait for ever. */
+/*
+ * Half of a megabyte in 64 KiB pieces needs more than one segment of this ring; it must not
+ * wait for ever.
+ */
 Test(journal, waits_for_no_more_room_than_there_can_be)
 {
 	struct written w[64];
@@ -307,7 +336,10 @@ Test(journal, covered_by_what_is_not_durable)
 
 	while ((more = fill_ring(j, w + n, ARRAY_LEN(w) - n)) > 0)
 		n += more;
-	/* A small one still fits where a large one didn't, unless the ring was sealed: make room. */
+	/*
+	 * A small one still fits where a large one didn't, unless the ring was sealed: make
+	 * room.
+	 */
 	for (size_t i = 0; w[i].loc.seg == w[0].loc.seg; i++)
 		retire(&w[i]);
 	fake_settle();

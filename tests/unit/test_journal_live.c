@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The journal on real cores and a real disk: writers that append, wait until it is durable, retire what
- * they wrote before, around a small ring; then the next run finds what was left.
+ * The journal on real cores and a real disk: writers that append, wait until it is
+ * durable, retire what they wrote before, around a small ring; then the next run finds
+ * what was left.
  */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

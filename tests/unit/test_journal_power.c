@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Power cuts at random instants, over many runs on one and on several cores: writes,
- * truncations and uploads as the data path does them, with real extents, and a disk that has written any sectors
- * of what was in flight.  After each cut the log is replayed over what was uploaded, and every cell of every
- * file must hold the last value that was durable, or one that came after it.
+ * truncations and uploads as the data path does them, with real extents, and a disk that
+ * has written any sectors of what was in flight.  After each cut the log is replayed over
+ * what was uploaded, and every cell of every file must hold the last value that was
+ * durable, or one that came after it.
  */
 #include "store/extent.h"
 #include "tests/unit/journal_rig.h"
@@ -78,7 +79,10 @@ do_write(int f)
 			put_le64(ref.buf->data + i * PAGE + at, next_value + i);
 	if (!file[f].cutting && journal_append(j[fake_core], J_WRITE, (uint64_t)f + 1, cell * PAGE, 0, &ref,
 	                                       &seq, &loc) == 0) {
-		/* The last cell may be short: a file of the model has whole cells, its rest doesn't matter. */
+		/*
+		 * The last cell may be short: a file of the model has whole cells, its rest
+		 * doesn't matter.
+		 */
 		cr_assert(eq(int, extent_insert(&file[f].extents, cell * PAGE, ref.len, ref.buf, 0, &loc,
 		                                seq, 0), 0));
 		for (uint32_t i = 0; i < n; i++)
@@ -138,8 +142,8 @@ value_of(const struct extent *e, uint64_t cell)
 }
 
 /*
- * Some of a file's extents go to the object store, durable ones only: replayed without a record, the log
- * would lay what it covers over it again.  Then the tail is put.
+ * Some of a file's extents go to the object store, durable ones only: replayed without a
+ * record, the log would lay what it covers over it again.  Then the tail is put.
  */
 static void
 do_upload(int f)

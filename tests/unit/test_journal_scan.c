@@ -55,7 +55,10 @@ Test(journal_scan, cut_anywhere)
 	}
 }
 
-/* The first of two in flight is torn, the second is whole: it was never acknowledged, and stays away for ever. */
+/*
+ * The first of two in flight is torn, the second is whole: it was never acknowledged, and stays
+ * away for ever.
+ */
 Test(journal_scan, second_in_flight_without_the_first)
 {
 	struct journal *j = open_journal(4 * SEGMENT, 1, 1);
@@ -229,7 +232,10 @@ Test(journal_scan, earlier_run_goes_first)
 	cr_assert(eq(int, each_file(NULL), 0));
 }
 
-/* A record of an earlier run that a newer one covers is needed until that one is durable, on whichever core. */
+/*
+ * A record of an earlier run that a newer one covers is needed until that one is durable, on
+ * whichever core.
+ */
 Test(journal_scan, earlier_run_covered_by_what_is_not_durable)
 {
 	struct journal *j = open_journal(4 * SEGMENT, 1, 1), *k[2];
