@@ -227,6 +227,40 @@ Test(buf, waiting_is_in_line)
 }
 
 static void
+others_are_served(struct op *op)
+{
+	(void)op;
+	/* The first left; who was served cannot leave any more. */
+	assert(served == 2 && served_order[0] == 1 && served_order[1] == 3);
+	assert(!buf_cancel(&waiters[1].w));
+	put_all(&waiters[1]);
+	put_all(&waiters[3]);
+	finish();
+}
+
+static void
+cancel_body(int core)
+{
+	(void)core;
+	for (int i = 0; i < BLOCKS; i++)
+		taken[i] = buf_get(BUF_LARGE, BUF_DRAIN);
+	for (int i = 0; i < 3; i++)
+		assert(wait_for(&waiters[i], i, 8, BUF_LARGE, BUF_INGEST) == OP_PENDING);
+	/* The first, and the last: the next stands behind the second. */
+	assert(buf_cancel(&waiters[0].w) && buf_cancel(&waiters[2].w));
+	assert(!buf_cancel(&waiters[0].w));
+	assert(wait_for(&waiters[3], 3, 1, BUF_LARGE, BUF_INGEST) == OP_PENDING);
+	for (int i = 0; i < BLOCKS; i++)
+		buf_put(taken[i]);
+	then(others_are_served);
+}
+
+Test(buf, who_leaves_the_line_is_not_served)
+{
+	on_cores(1, cancel_body, NULL);
+}
+
+static void
 line_is_served(struct op *op)
 {
 	(void)op;
