@@ -27,6 +27,7 @@ struct proto_core {
 	struct mounts *mounts; /* on core 0 */
 	struct proto_stats stats;
 	bool draining;        /* no new calls are taken */
+	bool stuck;           /* a WRITE has waited for buffers in vain, and none came since */
 };
 
 /* This core's. */

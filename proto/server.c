@@ -55,6 +55,8 @@ set_defaults(void)
 		opts.conn_calls = 256;
 	if (!opts.conn_unsent_bytes)
 		opts.conn_unsent_bytes = 8 * MIB;
+	if (!opts.write_wait_ns)
+		opts.write_wait_ns = 3000 * (uint64_t)NS_PER_MS;
 }
 
 static uint64_t

@@ -35,6 +35,7 @@ struct server_opts {
 	/* Limits of one connection. */
 	uint32_t conn_calls;           /* calls under way [256] */
 	uint64_t conn_unsent_bytes;    /* replies not yet taken by the peer, then its calls wait [8 MiB] */
+	uint64_t write_wait_ns;        /* how long a WRITE waits for buffers before it answers JUKEBOX [3 s] */
 };
 
 /*

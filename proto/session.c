@@ -7,7 +7,6 @@
 
 #include "proto/proc.h"
 #include "reactor/log.h"
-#include "reactor/reactor.h"
 
 enum { ACCESS_UNKNOWN, ACCESS_YES, ACCESS_NO };
 
@@ -70,6 +69,7 @@ session_open(struct conn *conn, const struct sockaddr_storage *peer)
 	s->core = core;
 	s->client = hash_peer(peer);
 	s->op.resume = session_resume;
+	s->timer_op.resume = session_write_timeout;
 	s->in = no_input;
 	session_next_record(s);
 	s->next = core->first_session;
@@ -106,8 +106,9 @@ session_closed(struct conn *conn, void *user)
 
 	(void)conn;
 	s->closed = true;
-	if (s->waiting) /* until that answers it belongs to the pool, or to the fill */
+	if (s->waiting && !session_write_leave(s)) /* it belongs to the pool or to the fill until that answers */
 		return;
+	s->waiting = false;
 	if (s->call) {
 		session_write_drop(s); /* finishes the call, which may free the session */
 		return;
@@ -187,11 +188,9 @@ session_await(struct session *s, enum op_state state)
 	return false;
 }
 
-static void
-session_resume(struct op *op)
+void
+session_go_on(struct session *s)
 {
-	struct session *s = container_of(op, struct session, op);
-
 	s->waiting = false;
 	session_run(s);
 	if (!s->waiting && s->closed) {
@@ -204,6 +203,12 @@ session_resume(struct op *op)
 	/* A fill goes on whether input is presented or not, and wants what was held back. */
 	if (!s->held && (!s->waiting || s->stage == SESSION_WRITE_DATA))
 		session_unpause(s);
+}
+
+static void
+session_resume(struct op *op)
+{
+	session_go_on(container_of(op, struct session, op));
 }
 
 /* ---- the record ---- */

@@ -14,6 +14,7 @@
 
 #include "proto/call.h"
 #include "proto/recmark.h"
+#include "reactor/reactor.h"
 
 struct session {
 	struct session *prev, *next; /* all of this core */
@@ -59,6 +60,9 @@ struct session {
 	uint32_t filling;            /* bytes that conn_fill is to bring, padding included */
 	struct buf *buf[WRITE_BUFS_MAX];
 	int nbufs;
+	uint64_t filling_since_ns;
+	struct timer timer;          /* of the wait for buffers */
+	struct op timer_op;
 	struct iovec iov[WRITE_BUFS_MAX + 1];
 	uint8_t pad[4];
 
@@ -93,6 +97,11 @@ bool session_write_bufs(struct session *s);
 bool session_write_data(struct session *s);
 /* The record of s->call is all here. */
 void session_write_start(struct session *s);
+/* Out of the line for buffers, if it stands there: true then. */
+bool session_write_leave(struct session *s);
+void session_write_timeout(struct op *op);
+/* Goes on after what it waited for. */
+void session_go_on(struct session *s);
 /* Gives back what a WRITE that will not be finished holds. */
 void session_write_drop(struct session *s);
 /* Whether the head at hand begins a WRITE whose arguments are all there; then s->write is filled. */

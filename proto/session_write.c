@@ -2,8 +2,21 @@
 /*
  * A WRITE on its way in: as soon as its arguments are there it gets a call and
  * payload buffers, and the stream is directed into them, fragment by fragment.
+ *
+ * Its buffers may be long in coming, when the object store is away and
+ * everything is dirty.  The calls behind it on the connection, READs among
+ * them, must not wait for that: after write_wait_ns it is skipped and answered
+ * JUKEBOX, and as long as nothing gets better so are the next, almost at once.
  */
 #include "proto/session.h"
+
+#include "reactor/log.h"
+
+#define STUCK_WAIT_NS 20000000u                  /* what is waited when the one before waited in vain */
+#define STALLED_NS    (30 * (uint64_t)1000000000) /* a payload may take as long, when others want its buffers */
+
+/* Payloads up to this size go into small buffers: a large one would stay mostly empty, for as long as it is dirty. */
+#define SMALL_PAYLOAD (8 * BUF_SMALL_BYTES)
 
 bool
 session_sees_write(struct session *s)
@@ -42,7 +55,7 @@ session_write_call(struct session *s)
 static uint32_t
 buf_bytes(const struct session *s)
 {
-	return s->data_len <= BUF_SMALL_BYTES ? BUF_SMALL_BYTES : BUF_LARGE_BYTES;
+	return s->data_len <= SMALL_PAYLOAD ? BUF_SMALL_BYTES : BUF_LARGE_BYTES;
 }
 
 /* Payload that was gathered with the head. */
@@ -56,6 +69,47 @@ fill_from_head(struct session *s)
 	s->filled = n;
 }
 
+/* Others wait for the memory of those who send their payload drop by drop, or not at all. */
+static void
+close_stalled(struct proto_core *core)
+{
+	char host[46];
+
+	for (struct session *s = core->first_session; s; s = s->next) {
+		if (s->closed || s->stage != SESSION_WRITE_DATA || reactor_now_ns() - s->filling_since_ns < STALLED_NS)
+			continue;
+		session_host(s, host);
+		log_info("closing a connection of %s: its WRITE has not come in %u s, and others need the memory", host,
+		         (unsigned)(STALLED_NS / 1000000000));
+		conn_close(s->conn);
+	}
+}
+
+bool
+session_write_leave(struct session *s)
+{
+	if (s->stage != SESSION_WRITE_BUFS || !buf_cancel(&s->buf_wait))
+		return false;
+	s->nbufs = 0;
+	timer_stop(&s->timer);
+	return true;
+}
+
+void
+session_write_timeout(struct op *op)
+{
+	struct session *s = container_of(op, struct session, timer_op);
+
+	if (!s->waiting || !session_write_leave(s))
+		return; /* the buffers came in the same lap */
+	s->core->stuck = true;
+	stats_add(&s->core->stats.refused_buf, 1);
+	close_stalled(s->core);
+	s->call->res = -E_JUKEBOX;
+	s->stage = SESSION_REST;
+	session_go_on(s);
+}
+
 bool
 session_write_bufs(struct session *s)
 {
@@ -67,12 +121,16 @@ session_write_bufs(struct session *s)
 		s->nbufs = (int)((s->data_len + cap - 1) / cap);
 		if (!session_await(s, buf_get_many(&s->buf_wait, s->buf, s->nbufs, class, BUF_INGEST, &s->op))) {
 			stats_add(&s->core->stats.waited_buf, 1);
+			timer_start(&s->timer, s->core->stuck ? STUCK_WAIT_NS : s->core->opts->write_wait_ns, &s->timer_op);
 			session_pause(s);
 			return false;
 		}
 	}
+	timer_stop(&s->timer);
+	s->core->stuck = false;
 	fill_from_head(s);
 	s->filling = 0;
+	s->filling_since_ns = reactor_now_ns();
 	s->stage = SESSION_WRITE_DATA;
 	return true;
 }

@@ -70,6 +70,7 @@ stats_sum(struct proto_stats *sum, const struct proto_stats *from)
 	sum->waited_call += seen(&from->waited_call);
 	sum->waited_buf += seen(&from->waited_buf);
 	sum->waited_conn += seen(&from->waited_conn);
+	sum->refused_buf += seen(&from->refused_buf);
 	sum->sessions += seen(&from->sessions);
 	sum->calls_now += seen(&from->calls_now);
 }

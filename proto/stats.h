@@ -35,6 +35,7 @@ struct proto_stats {
 	uint64_t replayed;           /* answered from the duplicate request cache */
 	uint64_t dropped;            /* replies for which the connection was gone */
 	uint64_t waited_call, waited_buf, waited_conn; /* times a connection was made to wait, and for what */
+	uint64_t refused_buf;        /* WRITEs that got no buffers in time: JUKEBOX */
 	uint64_t sessions;           /* connections now open */
 	uint64_t calls_now;          /* calls under way */
 };

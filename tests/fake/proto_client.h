@@ -37,7 +37,7 @@ client_serve(int cores)
 	fake_need(export_net_parse(&client_exports[2].net[0], "10.9.0.0/16", why) == 0, why);
 	if (client_opts.max_calls == 0)
 		client_opts = (struct server_opts){ .max_conns = 16, .max_calls = 32, .max_reads = 8, .max_dir_pages = 2,
-		                                    .drc_entries = 8, .conn_calls = 16 };
+		                                    .drc_entries = 8, .conn_calls = 16, .write_wait_ns = 1000000000 };
 	client_opts.exports = client_exports;
 	client_opts.nexports = 3;
 	client_opts.volume = &client_volume;

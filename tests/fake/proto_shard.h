@@ -89,6 +89,19 @@ buf_get_many(struct buf_wait *w, struct buf **out, int n, enum buf_class class, 
 	return OP_PENDING;
 }
 
+bool
+buf_cancel(struct buf_wait *w)
+{
+	for (int i = 0; i < fake_nbuf_line; i++) {
+		if (fake_buf_line[i] != w)
+			continue;
+		memmove(fake_buf_line + i, fake_buf_line + i + 1,
+		        sizeof fake_buf_line[0] * (size_t)(--fake_nbuf_line - i));
+		return true;
+	}
+	return false;
+}
+
 /* Gives those who wait what there is by now; in the test's own time. */
 static inline void
 fake_serve_bufs(void)

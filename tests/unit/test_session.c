@@ -488,6 +488,83 @@ Test(session, writes_wait_for_buffers)
 	fake_bufs_max = 1 << 20;
 }
 
+/* The store is away, everything is dirty: WRITEs are put off, and READs behind them are answered. */
+Test(session, writes_without_buffers_are_put_off)
+{
+	struct conn *c = here();
+	struct wire_in r;
+	size_t at = 0;
+
+	fake_bufs_max = 0;
+	for (int i = 0; i < 3; i++) {
+		big_write(&msg, 100000);
+		fake_feed(c, msg.bytes, msg.len);
+		client_call(&msg, NFS3_GETATTR, 7);
+		fake_feed(c, msg.bytes, msg.len);
+		fake_run();
+		cr_assert(c->paused);
+		/* The first waits long, the next does not. */
+		if (i == 0) {
+			fake_now_ns += client_opts.write_wait_ns - 1;
+			fake_run();
+			cr_assert(c->paused);
+			fake_now_ns++;
+		} else {
+			fake_now_ns += 20000000;
+		}
+		fake_run();
+		for (uint32_t k = 0; k < 2; k++) {
+			cr_assert(client_reply(c, &at, &r));
+			client_reply_head(&r);
+			cr_assert(eq(u32, wire_get_u32(&r), k ? 0 : NFS3ERR_JUKEBOX));
+		}
+	}
+	cr_assert(eq(u64, server_stats(0)->refused_buf, 3));
+	/* It is back: written again, and the next one may wait long again. */
+	fake_bufs_max = 8;
+	big_write(&msg, 100000);
+	fake_feed(c, msg.bytes, msg.len);
+	fake_run();
+	check_write(100000);
+	fake_bufs_max = 0;
+	fake_feed(c, msg.bytes, msg.len);
+	fake_now_ns += 20000000;
+	fake_run();
+	cr_assert(c->paused);
+	fake_bufs_max = 1 << 20;
+	fake_serve_bufs();
+	fake_run();
+	cr_assert(client_reply(c, &at, &r));
+	cr_assert(client_reply(c, &at, &r));
+	client_reply_head(&r);
+	cr_assert(eq(u32, wire_get_u32(&r), 0));
+}
+
+/* Half a payload that never ends holds its buffers, until others want them. */
+Test(session, stalled_payloads_give_way)
+{
+	struct conn *c = here(), *d = here(), *e = here();
+
+	fake_bufs_max = 10;
+	big_write(&msg, 300000); /* 5 of 64 KiB each */
+	fake_feed(c, msg.bytes, msg.len / 2);
+	fake_feed(d, msg.bytes, msg.len / 2);
+	fake_now_ns += (uint64_t)31 * 1000000000;
+	fake_run();
+	cr_assert(c->open && d->open);
+	fake_feed(e, msg.bytes, msg.len);
+	fake_run();
+	cr_assert(e->paused);
+	fake_now_ns += client_opts.write_wait_ns;
+	fake_run();
+	cr_assert(not(c->open || d->open));
+	cr_assert(e->open);
+	fake_feed(e, msg.bytes, msg.len);
+	fake_run();
+	check_write(300000);
+	fake_bufs_max = 1 << 20;
+}
+
 /* ---- the end, at any time */
 
 Test(session, closing_at_every_byte_leaves_nothing)
