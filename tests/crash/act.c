@@ -51,38 +51,45 @@ is_namespace(uint32_t proc)
 	       proc == NFS_RENAME || proc == NFS_LINK;
 }
 
-/* What changes a node's times, so that they are no longer foretold. */
+/* Which nodes' times, links and owners the call changes, and that now is when. */
 static void
-touch(struct node *n, uint64_t now)
+stamp(const struct act *a, uint64_t now)
 {
-	n->touched = now;
+	bool ns = is_namespace(a->proc) && a->effect;
+
+	if (ns && a->d1)
+		a->d1->touched = now;
+	if (ns && a->d2)
+		a->d2->touched = now;
+	if (a->has_change || (a->proc == NFS_SETATTR && a->effect))
+		a->n1->touched = now;
+	if (a->proc == NFS_SETATTR && a->effect)
+		a->n1->chattr = now;
+	/* a change of links changes ctime */
+	if (ns && a->n1)
+		a->n1->touched = a->n1->linked = now;
+	if (ns && a->n2)
+		a->n2->touched = a->n2->linked = now;
+}
+
+/* Its times are no longer foretold. */
+static void
+forget_times(struct node *n, uint64_t now)
+{
+	if (!n || n->touched != now)
+		return;
 	n->mtime_known = false;
 	n->excl = false;
 }
 
 static void
-touch_all(struct act *a, uint64_t now)
+touch_all(const struct act *a, uint64_t now)
 {
-	bool ns = is_namespace(a->proc) && a->effect;
-
-	if (ns && a->d1)
-		touch(a->d1, now);
-	if (ns && a->d2)
-		touch(a->d2, now);
-	if (a->has_change)
-		touch(a->n1, now);
-	if (a->proc == NFS_SETATTR && a->effect) {
-		touch(a->n1, now);
-		a->n1->chattr = now;
-	}
-	/* a change of links changes ctime, of a moved directory too */
-	if (ns && a->n1 && !a->made)
-		a->n1->touched = a->n1->linked = now;
-	if (ns && a->n2)
-		a->n2->touched = a->n2->linked = now;
-	/* ".." is an entry as well */
-	if (ns && a->proc == NFS_RENAME && a->n1->type == NFS_DIR)
-		touch(a->n1, now);
+	stamp(a, now);
+	forget_times(a->n1, now);
+	forget_times(a->n2, now);
+	forget_times(a->d1, now);
+	forget_times(a->d2, now);
 }
 
 static void
@@ -172,8 +179,9 @@ act_apply(struct act *a, const struct nfs_fh *fh, const struct nfs_attr *attr)
 	case NFS_MKDIR:
 	case NFS_SYMLINK:
 	case NFS_MKNOD:
-		node_born(w, a->made, fh, attr->fileid);
-		apply_attr(a->made, attr);
+		node_born(w, a->made, fh, attr ? attr->fileid : 0);
+		if (attr)
+			apply_attr(a->made, attr);
 		a->made->touched = w->clock;
 		slot_hold(w, a->s1, a->made);
 		a->made = NULL;
@@ -248,6 +256,8 @@ act_finish(struct act *a)
 	struct node *known[] = { a->n1, a->n2, a->d1, a->d2 };
 	struct slot *slots[] = { a->s1, a->s2 };
 
+	/* what was asked for before now may have seen it as it was */
+	stamp(a, w->clock);
 	for (size_t i = 0; i < 2; i++) {
 		if (!slots[i])
 			continue;

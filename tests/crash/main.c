@@ -51,20 +51,6 @@ run_args(struct crash *c, const char *const *argv)
 	return server_command(&s, argv);
 }
 
-/* A volume of its own for each stretch of rounds; what was is kept after a failure. */
-static int
-volume_make(struct crash *c)
-{
-	const char *argv[] = { c->run.opt.binary, "format", c->dir, NULL };
-
-	snprintf(c->dir, sizeof(c->dir), "%s/volume%d", c->run.opt.dir, ++c->volume);
-	snprintf(c->log, sizeof(c->log), "%s/volume%d.log", c->run.opt.dir, c->volume);
-	if (run_args(c, argv) == 0)
-		return 0;
-	fprintf(stderr, "crash: %s format %s failed, see %s\n", c->run.opt.binary, c->dir, c->log);
-	return -1;
-}
-
 static void
 volume_remove(struct crash *c)
 {
@@ -72,6 +58,58 @@ volume_remove(struct crash *c)
 	struct server s = { .log = "/dev/null" };
 
 	server_command(&s, argv);
+}
+
+/*
+ * Dies in the middle of a format: the next one either makes the volume, or says
+ * what is wrong; then serving it must not work either.
+ */
+static void
+format_dies(struct crash *c, struct point *pt)
+{
+	struct run *r = &c->run;
+	const char *argv[] = { r->opt.binary, "format", c->dir, NULL };
+	char crash_at[96];
+	const char *env[] = { crash_at, NULL };
+	struct server s = { .binary = r->opt.binary, .dir = c->dir, .log = c->log, .env = env,
+		            .start_timeout_ms = START_MS };
+	int status;
+
+	snprintf(crash_at, sizeof(crash_at), "DITTOFS_CRASH_AT=%s", pt->name);
+	pt->planned++;
+	status = server_command(&s, argv);
+	pt->hit += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+	s.env = NULL;
+	status = server_command(&s, argv);
+	if (!WIFEXITED(status))
+		run_fail(r, 0, 0, "format died after one that was killed at %s", pt->name);
+	else if (WEXITSTATUS(status) != 0 && server_start(&s) == 0)
+		run_fail(r, 0, 0, "format refuses what a kill at %s left, serve does not", pt->name);
+	server_kill(&s);
+}
+
+/* A volume of its own for each stretch of rounds; what was is kept after a failure. */
+static int
+volume_make(struct crash *c)
+{
+	const char *argv[] = { c->run.opt.binary, "format", c->dir, NULL };
+
+	do /* what an earlier run kept stays */
+		snprintf(c->dir, sizeof(c->dir), "%s/volume%d", c->run.opt.dir, ++c->volume);
+	while (access(c->dir, F_OK) == 0);
+	snprintf(c->log, sizeof(c->log), "%s/volume%d.log", c->run.opt.dir, c->volume);
+	for (int i = 0; i < c->points.n && !c->run.failed; i++) {
+		struct point *pt = &c->points.point[i];
+
+		if (pt->planned || strncmp(pt->name, POINTS_FORMAT, strlen(POINTS_FORMAT)) != 0)
+			continue;
+		format_dies(c, pt);
+		volume_remove(c);
+	}
+	if (!c->run.failed && run_args(c, argv) == 0)
+		return 0;
+	fprintf(stderr, "crash: %s format %s failed, see %s\n", c->run.opt.binary, c->dir, c->log);
+	return -1;
 }
 
 static void
@@ -117,9 +155,10 @@ plan_make(struct crash *c)
 	int n = 0;
 
 	*p = (struct plan){ 0 };
-	if (c->points.n && d < 50) {
-		p->ending = KILL_AT_POINT;
+	if (d < 60)
 		p->point = points_pick(&c->points, &r->rng, &p->count);
+	if (p->point) {
+		p->ending = KILL_AT_POINT;
 		snprintf(p->crash_at, sizeof(p->crash_at), "DITTOFS_CRASH_AT=%s:%u", p->point->name,
 		         p->count);
 		p->env[n++] = p->crash_at;
@@ -478,12 +517,34 @@ usage(void)
 	        "  --work-ms N           work this long in a round at most (default 700)\n"
 	        "  --reformat N          a fresh volume every N rounds (default 70)\n"
 	        "  --failures N          stop after N failures (default 1)\n"
+	        "  --only PROC,...       work with these procedures, to narrow a failure down\n"
 	        "  --no-resend           the server keeps no replies across a restart\n"
 	        "  --no-usage            its FSSTAT is not of this volume alone\n"
 	        "  --loose               attributes in its answers may lag behind\n"
 	        "  --mount-offset N      MOUNT is answered N ports above NFS\n"
 	        "  --verbose\n");
 	return 2;
+}
+
+/* "CREATE,WRITE" as bits; 0 when one is unknown. */
+static uint32_t
+procs(const char *names)
+{
+	uint32_t set = 0;
+
+	while (*names) {
+		size_t len = strcspn(names, ",");
+		uint32_t i = 0;
+
+		while (i < NFS_PROCS && (strlen(nfs_proc_name(i)) != len ||
+		                         strncmp(names, nfs_proc_name(i), len) != 0))
+			i++;
+		if (i == NFS_PROCS)
+			return 0;
+		set |= 1u << i;
+		names += len + (names[len] == ',');
+	}
+	return set;
 }
 
 static int
@@ -495,7 +556,8 @@ parse(struct options *o, int argc, char **argv)
 		{ "cores", 1, NULL, 'c' },    { "points", 1, NULL, 'p' },
 		{ "powercut", 0, NULL, 'P' }, { "work-ms", 1, NULL, 'w' },
 		{ "reformat", 1, NULL, 'f' }, { "failures", 1, NULL, 'F' },
-		{ "no-resend", 0, NULL, 'R' }, { "no-usage", 0, NULL, 'U' },
+		{ "only", 1, NULL, 'o' },     { "no-resend", 0, NULL, 'R' },
+		{ "no-usage", 0, NULL, 'U' },
 		{ "loose", 0, NULL, 'l' },    { "mount-offset", 1, NULL, 'm' }, { "verbose", 0, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -515,6 +577,10 @@ parse(struct options *o, int argc, char **argv)
 		case 'w': o->work_ms = (uint32_t)atoi(optarg); break;
 		case 'f': o->reformat = (uint32_t)atoi(optarg); break;
 		case 'F': o->failures = atoi(optarg); break;
+		case 'o':
+			if (!(o->only = procs(optarg)))
+				return -1;
+			break;
 		case 'R': o->resend = false; break;
 		case 'U': o->usage = false; break;
 		case 'l': o->strict = false; break;

@@ -633,28 +633,51 @@ pick_look(struct run *r, struct lane *lane, uint32_t proc)
 }
 
 static bool
+pick_new(struct run *r, struct lane *lane, uint32_t proc)
+{
+	(void)proc;
+	return pick_create(r, lane);
+}
+
+static bool
+pick_change(struct run *r, struct lane *lane, uint32_t proc)
+{
+	return proc == NFS_REMOVE ? pick_remove(r, lane) :
+	       proc == NFS_RMDIR  ? pick_rmdir(r, lane) :
+	       proc == NFS_RENAME ? pick_rename(r, lane) :
+	       proc == NFS_LINK   ? pick_link(r, lane) :
+	       proc == NFS_WRITE  ? pick_write(r, lane) :
+	       proc == NFS_COMMIT ? pick_commit(r, lane) :
+	       rng_percent(&r->world.rng, 55) ? pick_setattr(r, lane) :
+	                                        pick_trunc(r, lane);
+}
+
+static const struct {
+	uint32_t percent, proc;
+	bool (*pick)(struct run *r, struct lane *lane, uint32_t proc);
+} mix[] = {
+	{ 12, NFS_CREATE, pick_new },    { 3, NFS_MKDIR, pick_make },
+	{ 3, NFS_SYMLINK, pick_make },   { 1, NFS_MKNOD, pick_make },
+	{ 3, NFS_LINK, pick_change },    { 7, NFS_REMOVE, pick_change },
+	{ 2, NFS_RMDIR, pick_change },   { 8, NFS_RENAME, pick_change },
+	{ 9, NFS_SETATTR, pick_change }, { 28, NFS_WRITE, pick_change },
+	{ 8, NFS_COMMIT, pick_change },  { 6, NFS_READ, pick_look },
+	{ 3, NFS_GETATTR, pick_look },   { 3, NFS_LOOKUP, pick_look },
+	{ 1, NFS_READLINK, pick_look },  { 1, NFS_READDIR, pick_look },
+	{ 2, NFS_READDIRPLUS, pick_look },
+};
+
+static bool
 pick_any(struct run *r, struct lane *lane)
 {
 	uint64_t d = rng_below(&r->world.rng, 100);
+	size_t i = 0;
 
-	return d < 12 ? pick_create(r, lane) :
-	       d < 15 ? pick_make(r, lane, NFS_MKDIR) :
-	       d < 18 ? pick_make(r, lane, NFS_SYMLINK) :
-	       d < 19 ? pick_make(r, lane, NFS_MKNOD) :
-	       d < 22 ? pick_link(r, lane) :
-	       d < 29 ? pick_remove(r, lane) :
-	       d < 31 ? pick_rmdir(r, lane) :
-	       d < 39 ? pick_rename(r, lane) :
-	       d < 44 ? pick_setattr(r, lane) :
-	       d < 48 ? pick_trunc(r, lane) :
-	       d < 76 ? pick_write(r, lane) :
-	       d < 84 ? pick_commit(r, lane) :
-	       d < 90 ? pick_look(r, lane, NFS_READ) :
-	       d < 93 ? pick_look(r, lane, NFS_GETATTR) :
-	       d < 96 ? pick_look(r, lane, NFS_LOOKUP) :
-	       d < 97 ? pick_look(r, lane, NFS_READLINK) :
-	       d < 98 ? pick_look(r, lane, NFS_READDIR) :
-	                pick_look(r, lane, NFS_READDIRPLUS);
+	while (d >= mix[i].percent)
+		d -= mix[i++].percent;
+	if (r->opt.only && !(r->opt.only >> mix[i].proc & 1))
+		return false;
+	return mix[i].pick(r, lane, mix[i].proc);
 }
 
 void

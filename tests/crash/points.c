@@ -23,11 +23,15 @@ points_init(struct points *p, const char *names)
 struct point *
 points_pick(struct points *p, struct rng *rng, uint32_t *count)
 {
-	struct point *pt;
+	struct point *pt = NULL;
 
-	if (!p->n)
+	for (int i = 0; i < p->n && !pt; i++) {
+		pt = &p->point[p->next++ % p->n];
+		if (strncmp(pt->name, POINTS_FORMAT, strlen(POINTS_FORMAT)) == 0)
+			pt = NULL;
+	}
+	if (!pt)
 		return NULL;
-	pt = &p->point[p->next++ % p->n];
 	pt->planned++;
 	*count = (uint32_t)rng_between(rng, 1, pt->limit);
 	return pt;

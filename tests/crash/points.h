@@ -11,6 +11,9 @@
 
 enum { POINTS_MAX = 256 };
 
+/* Points of `dittofs format`, which a server never passes: their names begin so. */
+#define POINTS_FORMAT "format."
+
 struct point {
 	char name[64];
 	uint32_t planned, hit;
@@ -24,7 +27,7 @@ struct points {
 
 /* Names separated by blanks. */
 void points_init(struct points *p, const char *names);
-/* The next point in turn and the pass at which to die; NULL: there are none. */
+/* The next point of a server in turn and the pass at which to die; NULL: there are none. */
 struct point *points_pick(struct points *p, struct rng *rng, uint32_t *count);
 /* Did the plan come true? */
 void points_learn(struct point *pt, uint32_t count, bool hit);

@@ -84,14 +84,20 @@ reply_new(struct act *a, struct nfs_result *res)
 {
 	struct node *n = a->made;
 
-	if (!res->has_fh || !res->has_attr) {
+	/* an answer from the cache of a run before has no attributes (RFC 1813: optional) */
+	if (!res->has_fh || (!res->has_attr && !a->resent)) {
 		wrong(a, "no handle or no attributes in the answer");
 		return;
 	}
 	if (a->applied || !n) { /* it was there: found by a check, or UNCHECKED, or EXCLUSIVE again */
 		n = a->s1->node;
-		if (!nfs_fh_equal(&res->fh, &n->fh) || res->attr.fileid != n->fileid)
+		if (!nfs_fh_equal(&res->fh, &n->fh) ||
+		    (res->has_attr && n->fileid && res->attr.fileid != n->fileid))
 			wrong(a, "another file than the one that is there");
+		return;
+	}
+	if (!res->has_attr) {
+		act_apply(a, &res->fh, NULL);
 		return;
 	}
 	if (res->attr.type != n->type)

@@ -65,6 +65,7 @@ struct options {
 	bool powercut, resend, usage, strict, verbose;
 	uint32_t work_ms;          /* the longest work in a round */
 	uint32_t reformat;         /* rounds on one volume */
+	uint32_t only;             /* a bit for each procedure to work with, 0: all */
 };
 
 struct tally {
@@ -122,7 +123,10 @@ void pick_fill(struct run *r);
 struct act *act_new(struct run *r, struct lane *lane, uint32_t proc);
 /* Takes what it is about to use; all fields of the act are set. */
 void act_launch(struct act *a);
-/* It happened: what the world is now.  The new node's handle where it made one. */
+/*
+ * It happened: what the world is now.  The new node's handle where it made one, and
+ * its attributes (NULL: the next check learns them).
+ */
 void act_apply(struct act *a, const struct nfs_fh *fh, const struct nfs_attr *attr);
 /* It is over, applied or not: gives back all that it holds. */
 void act_finish(struct act *a);

@@ -69,6 +69,44 @@ job_started(struct job *j)
 	j->busy = true;
 }
 
+/* ---- nodes whose fileid no answer has told yet */
+
+static void
+learn_again(struct job *j)
+{
+	nfs_getattr(&j->call, j->conn, &j->n->fh);
+	job_started(j);
+}
+
+static void
+learn_step(struct job *j, struct nfs_result *res)
+{
+	if (res->status == NFS_OK)
+		j->n->fileid = res->attr.fileid;
+	else if (res->status != NFSERR_STALE || !j->n->dying)
+		run_fail(j->check->run, j->n->id, 0, "n%u was made, GETATTR answers %s", j->n->id,
+		         nfs_status_name(res->status));
+}
+
+static bool
+learn_start(struct check *c, struct job *j)
+{
+	struct world *w = &c->run->world;
+
+	while (c->next < w->nnodes) {
+		struct node *n = w->node[c->next++];
+
+		if (n->fileid)
+			continue;
+		j->n = n;
+		j->step = learn_step;
+		j->again = learn_again;
+		learn_again(j);
+		return true;
+	}
+	return false;
+}
+
 /* ---- names */
 
 static void list_page(struct job *j);
@@ -338,8 +376,10 @@ static int
 check_run(struct check *c)
 {
 	struct run *r = c->run;
-	int err = check_phase(c, list_start);
+	int err = check_phase(c, learn_start);
 
+	if (!err)
+		err = check_phase(c, list_start);
 	if (!err)
 		err = check_phase(c, doubt_start);
 	if (err)

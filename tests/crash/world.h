@@ -55,9 +55,9 @@ struct node {
 	bool busy_links, busy_attr;
 	bool dying;            /* the removal of its last link is in the air, or answered */
 	bool gone;             /* ... answered; freed when the last pin is */
-	uint64_t touched;      /* logical time of the last call that changes data or times, */
-	uint64_t linked;       /* its links, */
-	uint64_t chattr;       /* its mode or owner */
+	uint64_t touched;      /* logical time of the last call or reply that changes data or times, */
+	uint64_t linked;       /* links, */
+	uint64_t chattr;       /* mode or owner */
 
 	bool attr_known;       /* mode, uid and gid */
 	uint32_t mode, uid, gid;
