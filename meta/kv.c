@@ -20,7 +20,7 @@
 
 /* Counters of a core, the last for other threads: no line is shared between writers. */
 struct counters {
-	_Atomic uint64_t gets, misses, writes;
+	_Atomic uint64_t gets, misses, writes, stalls;
 } __attribute__((aligned(CACHELINE)));
 
 static struct {
@@ -37,7 +37,7 @@ static struct {
 	_Atomic uint64_t applied __attribute__((aligned(CACHELINE)));
 	_Atomic uint64_t durable, durable_seq;
 	_Atomic bool broken;          /* a WAL sync failed */
-	_Atomic uint64_t syncs, sync_ns;
+	_Atomic uint64_t syncs, sync_ns, logged_s;
 	struct counters counters[REACTOR_MAX_CORES + 1];
 } kv;
 
@@ -53,6 +53,15 @@ static void
 count(_Atomic uint64_t *n)
 {
 	atomic_fetch_add_explicit(n, 1, memory_order_relaxed);
+}
+
+static uint64_t
+clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 static int
@@ -76,13 +85,22 @@ msg_errno(const char *msg)
 	return -EIO;
 }
 
+/* A broken disk fails every call: a line a second tells as much. */
+static bool
+log_due(void)
+{
+	uint64_t now_s = clock_ns() / 1000000000u, last = atomic_load(&kv.logged_s);
+
+	return now_s != last && atomic_compare_exchange_strong(&kv.logged_s, &last, now_s);
+}
+
 /* Takes and frees RocksDB's message. */
 static int
 status_errno(char *msg)
 {
 	int err = msg_errno(msg);
 
-	if (err == -EIO || err == -E_DAMAGED || err == -ENOSPC)
+	if ((err == -EIO || err == -E_DAMAGED || err == -ENOSPC) && log_due())
 		log_error("metadata: %s", msg);
 	rocksdb_free(msg);
 	return err;
@@ -117,15 +135,6 @@ logs_look(struct log_file logs[LOGS_MAX])
 	return n;
 }
 #endif
-
-static uint64_t
-clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void
 raise_to(_Atomic uint64_t *a, uint64_t to)
@@ -459,8 +468,10 @@ kv_write(struct kv_write *w, struct kv_batch *b, struct op *op)
 		return op_done(op, -EIO);
 	batch_swear(b);
 	res = batch_apply(b, kv.wo_mem, &w->ticket);
-	if (res == -EAGAIN)
+	if (res == -EAGAIN) {
+		count(&counters()->stalls);
 		return worker_run(&w->work, write_work, op);
+	}
 	return op_done(op, res);
 }
 
@@ -649,6 +660,7 @@ kv_stats(struct kv_stats *out)
 		out->gets += atomic_load_explicit(&kv.counters[i].gets, memory_order_relaxed);
 		out->get_misses += atomic_load_explicit(&kv.counters[i].misses, memory_order_relaxed);
 		out->writes += atomic_load_explicit(&kv.counters[i].writes, memory_order_relaxed);
+		out->stalls += atomic_load_explicit(&kv.counters[i].stalls, memory_order_relaxed);
 	}
 	if (!kv.db)
 		return;

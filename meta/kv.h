@@ -99,6 +99,7 @@ int kv_write_now(struct kv_batch *b);
 
 struct kv_stats {
 	uint64_t gets, get_misses, writes, syncs, sync_ns, cache_bytes, memtable_bytes;
+	uint64_t stalls; /* writes that had to wait for memtables or compaction, on a worker */
 };
 void kv_stats(struct kv_stats *out);
 

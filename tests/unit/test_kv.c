@@ -357,6 +357,52 @@ Test(kv, groups_share_a_sync, .init = setup, .fini = rig_dir_remove)
 	kv_close();
 }
 
+/* More than the memtables take at once: then a write waits on a worker, and none is lost. */
+static uint8_t noise[65536];
+static _Atomic bool stalled;
+static _Atomic int flooded;
+
+static void
+flood(int i)
+{
+	struct put p = { .b = kv_batch_new() };
+	struct kv_stats st;
+
+	(void)i;
+	while (!stalled && flooded < 8000) {
+		char key[32];
+		int n = flooded++;
+
+		snprintf(key, sizeof(key), "noise%06d", n);
+		kv_batch_clear(p.b);
+		kv_batch_put(p.b, key, strlen(key), noise, sizeof(noise));
+		cr_assert(eq(int, rig_call(n % 2, start_put, &p), 0));
+		kv_stats(&st);
+		stalled = st.stalls > 3;
+	}
+	kv_batch_free(p.b);
+}
+
+Test(kv, a_stall_waits_on_a_worker, .init = setup, .fini = rig_dir_remove, .timeout = 100)
+{
+	for (size_t i = 0; i < sizeof(noise); i++)
+		noise[i] = (uint8_t)(mix64(i) >> 13);
+	must_open(db, true);
+	rig_start(2, NULL, quiet);
+	rig_threads(16, flood);
+	cr_assert(stalled, "%d writes without one stall", flooded);
+	rig_stop();
+	kv_close();
+	must_open(db, false);
+	for (int i = 0; i < flooded; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "noise%06d", i);
+		cr_assert(eq(int, kv_get_now(key, strlen(key), key, 1), sizeof(noise)));
+	}
+	kv_close();
+}
+
 Test(kv, fails_stop_when_the_log_breaks, .init = setup, .fini = rig_dir_remove)
 {
 	struct put p;
