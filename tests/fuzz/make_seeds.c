@@ -120,6 +120,9 @@ more_seeds(void)
 	wire_put_bytes(w, bytes, 9001);
 	client_end_msg(&msg);
 	session_seed("write_fill", 0, 200, 0, msg.bytes, msg.len);
+	session_seed("write_short", 0, 200, 4, msg.bytes, msg.len);
+	session_seed("write_short_closed", 0, 200, 6, msg.bytes, msg.len);
+	session_seed("write_refused", 0, 200, 12, msg.bytes, msg.len);
 }
 
 int

@@ -604,6 +604,28 @@ Test(session, closing_within_a_payload_leaves_nothing)
 	}
 }
 
+/* The buffers come, and the connection goes, in one lap. */
+Test(session, closing_when_the_buffers_come_leaves_nothing)
+{
+	struct conn *c = here();
+
+	fake_bufs_max = 0;
+	big_write(&msg, 100000);
+	fake_feed(c, msg.bytes, msg.len);
+	fake_run();
+	cr_assert(c->paused);
+	fake_bufs_max = 1 << 20;
+	fake_serve_bufs();
+	conn_close(c);
+	fake_net_lap();
+	fake_run();
+	cr_assert(eq(int, c->refs, 1));
+	cr_assert(eq(int, fake_bufs_out, 0));
+	/* No timer is left behind. */
+	fake_now_ns += 10 * client_opts.write_wait_ns;
+	fake_run();
+}
+
 Test(session, closing_while_it_waits_leaves_nothing)
 {
 	struct conn *c = here(), *d = here(), *e = here();
