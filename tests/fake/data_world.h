@@ -175,7 +175,7 @@ data_format(void)
 HELPER void
 data_start(int cores)
 {
-	log_set_level(LOG_WARN);
+	log_set_level(getenv("LOGV") ? LOG_DEBUG : LOG_WARN);
 	snprintf(data.path, sizeof(data.path), "%s", rig_dir());
 	data_format();
 	data_open(cores);
