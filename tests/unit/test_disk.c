@@ -6,6 +6,7 @@
 
 #include "reactor/buf.h"
 #include "reactor/disk.h"
+#include "reactor/shard.h"
 #include "tests/unit/oncore.h"
 
 /*
@@ -148,6 +149,66 @@ Test(disk, every_form_with_registered_memory)
 Test(disk, every_form_with_plain_memory)
 {
 	run(false);
+}
+
+/* Core 1 writes what core 0 has filled: every ring knows every arena. */
+static struct shard_msg gift;
+static int gift_fd;
+
+static void
+gift_read(struct op *o)
+{
+	assert(o->res == 65536);
+	expect(b[0]->data, 65536, 9);
+	buf_put(b[0]);
+	buf_put(b[1]); /* both go home */
+	finish();
+}
+
+static void
+gift_written(struct op *o)
+{
+	assert(o->res == 2 * 65536);
+	memset(b[0]->data, 0, 65536);
+	o->resume = gift_read;
+	disk_read(gift_fd, b[0]->data, 65536, 0, o);
+}
+
+static void
+write_gift(struct shard_msg *m)
+{
+	(void)m;
+	assert(reactor_core() == 1 && b[0]->home == 0);
+	for (int i = 0; i < 2; i++)
+		iov[i] = (struct iovec){ b[i]->data, 65536 };
+	op.resume = gift_written;
+	disk_writev(gift_fd, iov, 2, 0, true, &op);
+}
+
+static void
+gift_body(int core)
+{
+	char name[] = "/tmp/test_disk.XXXXXX";
+
+	if (core != 0)
+		return;
+	gift_fd = mkostemp(name, O_CLOEXEC);
+	unlink(name);
+	for (int i = 0; i < 2; i++) {
+		b[i] = buf_get(BUF_LARGE, BUF_INGEST);
+		fill(b[i]->data, 65536, 9 + i);
+	}
+	gift.run = write_gift;
+	shard_send(1, &gift);
+}
+
+Test(disk, buffers_of_another_core)
+{
+	struct on_cores o = { .opts = { .cores = 2, .buf_bytes = 8 * MIB, .touch = true },
+	                      .body = gift_body };
+
+	on_cores_run(&o);
+	cr_assert(eq(int, op.res, 65536));
 }
 
 /* More operations at once than the ring has entries. */
