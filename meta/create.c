@@ -245,7 +245,7 @@ create_go(struct meta_create *m)
 		m->res = reused(m, step->res);
 		break;
 	default:
-		assert(!"a stage");
+		assert(false && "a stage");
 	}
 	return op_done(m->wait, m->res);
 }

@@ -89,7 +89,7 @@ fsstat_go(struct meta_fsstat *m)
 		fsstat_fill(m);
 		break;
 	default:
-		assert(!"a stage");
+		assert(false && "a stage");
 	}
 	return op_done(m->wait, res);
 }

@@ -457,7 +457,7 @@ lock_resume(struct op *step)
 		inode_put(l->inode);
 		break;
 	default:
-		assert(!"a stage");
+		assert(false && "a stage");
 	}
 	if (res >= 0) {
 		l->attr = l->was = l->inode->attr;

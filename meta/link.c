@@ -110,7 +110,7 @@ link_go(struct meta_link *m)
 	case LINK_UNLOCKED:
 		break;
 	default:
-		assert(!"a stage");
+		assert(false && "a stage");
 	}
 	txn_put(t);
 	return op_done(m->wait, m->res);

@@ -84,7 +84,7 @@ lookup_go(struct meta_lookup *m)
 		m->child.gen = m->attr.gen;
 		return op_done(m->wait, 0);
 	default:
-		assert(!"a stage");
+		assert(false && "a stage");
 	}
 }
 

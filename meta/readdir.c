@@ -264,7 +264,7 @@ readdir_go(struct meta_readdir *m)
 	case READDIR_READ:
 		break;
 	default:
-		assert(!"a stage");
+		assert(false && "a stage");
 	}
 	return op_done(m->wait, MIN(res, 0));
 }

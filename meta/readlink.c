@@ -55,7 +55,7 @@ readlink_go(struct meta_readlink *m)
 		res = readlink_take(m, res);
 		break;
 	default:
-		assert(!"a stage");
+		assert(false && "a stage");
 	}
 	return op_done(m->wait, res);
 }

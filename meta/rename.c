@@ -293,7 +293,7 @@ rename_go(struct meta_rename *m)
 		txn_put(t);
 		return op_done(m->wait, m->res);
 	default:
-		assert(!"a stage");
+		assert(false && "a stage");
 	}
 }
 

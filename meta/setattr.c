@@ -108,7 +108,7 @@ setattr_go(struct meta_setattr *m)
 	case SETATTR_UNLOCKED:
 		break;
 	default:
-		assert(!"a stage");
+		assert(false && "a stage");
 	}
 	txn_put(m->txn);
 	return op_done(m->wait, m->res);

@@ -147,7 +147,7 @@ txn_locked(struct meta_txn *t, uint64_t ino)
 	for (int n = 0; n < t->nlocks; n++)
 		if (t->lock[n].ino == ino)
 			return &t->lock[n];
-	assert(!"an inode of this transaction");
+	assert(false && "an inode of this transaction");
 	return NULL;
 }
 
@@ -424,7 +424,7 @@ commit_go(struct meta_txn *t)
 		crash_point("txn.before_reply");
 		break;
 	default:
-		assert(!"a stage");
+		assert(false && "a stage");
 	}
 	return op_done(t->wait, t->err);
 }

@@ -156,7 +156,7 @@ unlink_go(struct meta_unlink *m)
 		txn_put(t);
 		return op_done(m->wait, m->res);
 	default:
-		assert(!"a stage");
+		assert(false && "a stage");
 	}
 }
 
