@@ -61,6 +61,37 @@ struct file_list {
 	uint32_t count;
 };
 
+/* The oldest record whose segment must stay. */
+struct hold {
+	bool used;
+	uint64_t seq;
+	struct jloc loc;
+};
+
+struct retire {
+	struct hold gather, syncing;
+	bool running;
+	bool broken;               /* RocksDB takes no more changes: what is held stays held */
+	uint64_t tail;
+	struct kv_batch *batch;
+	struct kv_write write;
+	struct op step;
+	enum { RETIRE_WRITTEN, RETIRE_SYNCED } stage;
+};
+
+struct file_core {
+	struct journal *journal;
+	struct slab slab;
+	struct file_list clean, dirty, stuck;
+	struct retire retire;
+	uint64_t kept_from;
+	uint64_t reclaim_again_ns;
+	struct op *stopped, stop;    /* who waits for file_stop */
+	struct timer stop_timer;
+	struct file_stats stats;
+};
+extern __thread struct file_core *file_core;
+
 /* ---- file_open.c */
 const struct file_opts *file_options(void);
 const struct volume *file_volume(void);
@@ -94,6 +125,13 @@ struct file_stats *file_count(void);
 /* One file fewer holds records of an earlier run. */
 void file_replayed(struct file *f, bool replayed);
 
+/* The hook of buf.h: the cache gives first, then dirty extents that are safe in the journal. */
+uint64_t file_reclaim(uint64_t want_bytes);
+void file_lists_fini(void);
+
+/* ---- retire.c */
+int  retire_init(void); /* per core */
+void retire_fini(void);
 /*
  * Records that are about to be dropped may be overwritten only when the metadata
  * change that made them void is durable: the oldest of this run at and beyond

@@ -14,6 +14,7 @@
 #include "meta/file_core.h"
 #include "meta/perm.h"
 #include "meta/readahead.h"
+#include "meta/recread.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
 
@@ -34,15 +35,9 @@ struct held {
 	struct buf *buf;
 };
 
-struct journal_fetch {
-	struct jread read;
-	struct jloc loc;
-	uint64_t at;       /* offset in the file */
-	struct buf_wait wait;
-	struct buf *buf;
-	struct op step;
-	struct op *done;
-	enum { JFETCH_BUF, JFETCH_READ } stage;
+struct extent_read {
+	struct record_read read;
+	uint64_t at;       /* of the extent, in the file */
 };
 
 struct file_read_priv {
@@ -64,7 +59,7 @@ struct file_read_priv {
 	struct op_join join;
 	struct op_part part[FETCHES + RECORDS];
 	struct fetch fetch[FETCHES];
-	struct journal_fetch record[RECORDS];
+	struct extent_read record[RECORDS];
 	struct held held[HELD_MAX];
 };
 
@@ -151,12 +146,12 @@ walk_extent(struct file_read *r, const struct extent *e, uint64_t at, uint32_t n
 		return;
 	}
 	for (uint32_t i = 0; i < p->nrecord; i++)
-		if (p->record[i].loc.seg == e->loc.seg && p->record[i].loc.off == e->loc.off) {
+		if (p->record[i].read.loc.seg == e->loc.seg && p->record[i].read.loc.off == e->loc.off) {
 			piece_miss(r, n);
 			return;
 		}
 	if (p->nrecord < RECORDS) {
-		p->record[p->nrecord].loc = e->loc;
+		p->record[p->nrecord].read.loc = e->loc;
 		p->record[p->nrecord++].at = e->off;
 	}
 	piece_miss(r, n);
@@ -302,66 +297,16 @@ cut_short(struct file_read *r)
 
 /* ---- bringing what was missed */
 
-/* A record of the journal: wherever the extent is still the same, it has its bytes in memory again. */
+/* A record of the journal: where the extent is still the same, it has its bytes in memory again. */
 static void
-record_take(struct file_read_priv *p, struct journal_fetch *j, int res)
+record_take(struct file_read_priv *p, const struct extent_read *x)
 {
-	struct extent *e;
+	const struct jloc *loc = &x->read.loc;
+	struct extent *e = p->file->inode ? extent_at(&p->file->dirty, x->at) : NULL;
 
-	if (res < 0) {
-		if (j->buf)
-			buf_put(j->buf);
-		return;
-	}
-	held_add(p, j->loc.seg, j->loc.off, 0, j->buf);
-	e = p->file->inode ? extent_at(&p->file->dirty, j->at) : NULL;
-	if (e && e->off == j->at && !e->buf && e->loc.seg == j->loc.seg && e->loc.off == j->loc.off)
-		e->buf = buf_keep(j->buf);
-}
-
-static enum op_state
-record_step(struct journal_fetch *j)
-{
-	switch (j->stage) {
-	case JFETCH_BUF:
-		j->stage = JFETCH_READ;
-		if (journal_read(&j->read, &j->loc, j->buf, &j->step) == OP_PENDING)
-			return OP_PENDING;
-		fallthrough;
-	case JFETCH_READ:
-		jloc_put(&j->loc);
-		break;
-	}
-	return op_done(j->done, j->step.res);
-}
-
-static void
-record_resume(struct op *step)
-{
-	struct journal_fetch *j = container_of(step, struct journal_fetch, step);
-
-	if (record_step(j) == OP_DONE)
-		j->done->resume(j->done);
-}
-
-static enum op_state
-record_fetch(struct journal_fetch *j, bool nowait, struct op *op)
-{
-	enum buf_class class = j->loc.len > BUF_SMALL_BYTES ? BUF_LARGE : BUF_SMALL;
-
-	j->done = op;
-	j->step.resume = record_resume;
-	j->stage = JFETCH_BUF;
-	j->buf = NULL;
-	if (nowait) {
-		j->buf = buf_get(class, BUF_CACHE);
-		if (!j->buf)
-			return op_done(op, -E_JUKEBOX);
-	}
-	jloc_get(&j->loc); /* the extent may be dropped while this waits */
-	if (!nowait && buf_get_many(&j->wait, &j->buf, 1, class, BUF_CACHE, &j->step) == OP_PENDING)
-		return OP_PENDING;
-	return record_step(j);
+	if (e && e->off == x->at && !e->buf && e->loc.seg == loc->seg && e->loc.off == loc->off)
+		e->buf = buf_keep(x->read.buf);
+	held_add(p, loc->seg, loc->off, 0, x->read.buf);
 }
 
 static enum op_state
@@ -389,7 +334,7 @@ fetch_all(struct file_read *r)
 	for (uint32_t i = 0; i < p->nrecord; i++, part++) {
 		struct op *op = op_join_part(&p->join, part);
 
-		op_join_add(&p->join, part, record_fetch(&p->record[i], nowait, op));
+		op_join_add(&p->join, part, record_read(&p->record[i].read, &p->record[i].read.loc, BUF_CACHE, nowait, op));
 	}
 	return op_join_wait(&p->join);
 }
@@ -404,7 +349,8 @@ fetched(struct file_read_priv *p)
 		for (uint32_t k = 0; part->op.res >= 0 && k < p->fetch[i].n; k++)
 			held_add(p, NULL, p->fetch[i].slice, p->fetch[i].first + k, p->fetch[i].cache.out[k]);
 	for (uint32_t i = 0; i < p->nrecord; i++, part++)
-		record_take(p, &p->record[i], part->op.res);
+		if (part->op.res >= 0)
+			record_take(p, &p->record[i]);
 }
 
 /* ---- the operation */

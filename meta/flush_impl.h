@@ -16,6 +16,7 @@
 #include "meta/chunkmap.h"
 #include "meta/file_core.h"
 #include "meta/flush.h"
+#include "meta/recread.h"
 
 #define FLUSHES       4                 /* at once, a core */
 #define FLUSH_FILES   128
@@ -66,12 +67,9 @@ struct flush_load {
 
 struct flush_reader {
 	struct flush *flush;
-	struct jread read;
-	struct buf_wait wait;
-	struct buf *buf;
+	struct record_read read;
 	uint32_t load;
 	struct op step;
-	enum { READER_NEXT, READER_BUF, READER_READ } stage;
 };
 
 struct flush_object {

@@ -19,12 +19,6 @@ is_durable(const struct extent *e)
 
 /* ---- references to bytes */
 
-static uint32_t
-load_cap(const struct jloc *loc)
-{
-	return loc->len > BUF_SMALL_BYTES ? BUF_LARGE_BYTES : BUF_SMALL_BYTES;
-}
-
 /* False: no room. */
 static bool
 load_add(struct flush *fl, const struct extent *e)
@@ -37,10 +31,10 @@ load_add(struct flush *fl, const struct extent *e)
 		return true;
 	}
 	if (fl->nloads == FLUSH_LOADS ||
-	    (fl->nloads > 0 && fl->load_bytes + load_cap(&e->loc) > flush_core->load_budget))
+	    (fl->nloads > 0 && fl->load_bytes + record_buf_bytes(e->loc.len) > flush_core->load_budget))
 		return false;
 	jloc_get(&e->loc);
-	fl->load_bytes += load_cap(&e->loc);
+	fl->load_bytes += record_buf_bytes(e->loc.len);
 	fl->load[fl->nloads++] = (struct flush_load){ .loc = e->loc, .first_ref = fl->nrefs, .nrefs = 1 };
 	return true;
 }
@@ -72,7 +66,7 @@ refs_undo(struct flush *fl, uint32_t to)
 		l = &fl->load[fl->nloads - 1];
 		if (--l->nrefs > 0)
 			continue;
-		fl->load_bytes -= load_cap(&l->loc);
+		fl->load_bytes -= record_buf_bytes(l->loc.len);
 		jloc_put(&l->loc);
 		fl->nloads--;
 	}

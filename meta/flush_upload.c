@@ -25,11 +25,9 @@ load_done(struct flush_reader *r, int res)
 
 	if (res >= 0) {
 		for (uint32_t i = 0; i < l->nrefs; i++)
-			fl->ref[l->first_ref + i].buf = buf_keep(r->buf);
-		buf_put(r->buf);
+			fl->ref[l->first_ref + i].buf = i == 0 ? r->read.buf : buf_keep(r->read.buf);
 		return;
 	}
-	buf_put(r->buf);
 	ff = file_of_ref(fl, l->first_ref);
 	if (!ff->bad)
 		log_error("inode %lu: what was written to it cannot be read back from the journal; it is not "
@@ -54,41 +52,24 @@ static void
 reader_run(struct flush_reader *r)
 {
 	struct flush *fl = r->flush;
-	const struct jloc *loc;
 
-	for (;;) {
-		switch (r->stage) {
-		case READER_NEXT:
-			if (fl->at == fl->nloads) {
-				if (--fl->readers == 0)
-					loaded(fl);
-				return;
-			}
-			r->load = fl->at++;
-			r->stage = READER_BUF;
-			loc = &fl->load[r->load].loc;
-			if (buf_get_many(&r->wait, &r->buf, 1,
-			                 loc->len > BUF_SMALL_BYTES ? BUF_LARGE : BUF_SMALL, BUF_DRAIN,
-			                 &r->step) == OP_PENDING)
-				return;
-			fallthrough;
-		case READER_BUF:
-			r->stage = READER_READ;
-			if (journal_read(&r->read, &fl->load[r->load].loc, r->buf, &r->step) == OP_PENDING)
-				return;
-			fallthrough;
-		case READER_READ:
-			load_done(r, r->step.res);
-			r->stage = READER_NEXT;
-			break;
-		}
+	while (fl->at < fl->nloads) {
+		r->load = fl->at++;
+		if (record_read(&r->read, &fl->load[r->load].loc, BUF_DRAIN, false, &r->step) == OP_PENDING)
+			return;
+		load_done(r, r->step.res);
 	}
+	if (--fl->readers == 0)
+		loaded(fl);
 }
 
 static void
 reader_resume(struct op *step)
 {
-	reader_run(container_of(step, struct flush_reader, step));
+	struct flush_reader *r = container_of(step, struct flush_reader, step);
+
+	load_done(r, step->res);
+	reader_run(r);
 }
 
 void
@@ -105,12 +86,11 @@ flush_load(struct flush *fl)
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		fl->reader[i].flush = fl;
-		fl->reader[i].stage = READER_NEXT;
 		fl->reader[i].step.resume = reader_resume;
 	}
-	/* The last one to end ends the stage, so none may end before all have begun. */
+	/* The last one to end ends the stage: it is counted before any of them begins. */
 	for (uint32_t i = 0; i < n; i++)
-		reactor_post(&fl->reader[i].step, 0);
+		reader_run(&fl->reader[i]);
 }
 
 /* ---- the PUTs */
