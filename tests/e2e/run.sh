@@ -84,6 +84,7 @@ trap 'exit 143' TERM
 
 export INPUT=$RUN/input
 "$E2E/guest/tree.py" input "$INPUT" "$MODE"
+"$E2E/guest/tree.py" input "$INPUT/quick" quick
 
 passed=0 failed=0 skipped=0
 for f in "$E2E"/scenarios/*.sh; do

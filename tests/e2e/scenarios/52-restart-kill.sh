@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# about: all workloads of two clients while the server restarts by SIGKILL again and again
+# about: the workloads of two clients while the server restarts by SIGKILL again and again
 # modes: full
-guest_start -t 300 -n a workloads.sh tar git build oracle
-guest_start -t 300 -n b -o nconnect=4 workloads.sh fio bigdir rsync sqlite
-restart_under KILL 1
+# small ones: it is the restarts that take the time
+export MODE=quick INPUT=$INPUT/quick
+guest_start -t 500 -n a workloads.sh -u tar git build oracle
+guest_start -t 500 -n b -o nconnect=4 workloads.sh -u fio bigdir rsync sqlite
+restart_under KILL

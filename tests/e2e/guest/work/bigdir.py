@@ -13,8 +13,8 @@ names = ["entry-%05d%s" % (i, "-with-a-longer-name" * (i % 7)) for i in range(co
 
 
 def create(i):
-    # every other one by exclusive create, which is another mode of the CREATE procedure
-    os.close(os.open("big/" + names[i], os.O_WRONLY | os.O_CREAT | (os.O_EXCL if i % 2 else 0), 0o600 + i % 64))
+    # some by exclusive create, which is another mode of the CREATE procedure
+    os.close(os.open("big/" + names[i], os.O_WRONLY | os.O_CREAT | (0 if i % 10 else os.O_EXCL), 0o600 + i % 64))
 
 
 os.umask(0)
