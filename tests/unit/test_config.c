@@ -46,10 +46,10 @@ Test(config, template_is_valid_and_complete)
 
 	cr_assert(eq(int, load(text, path), 0), "%s", why);
 	cr_assert(eq(u32, c.nshares, 1));
-	cr_assert(eq(str, c.shares[0].name, "/export"));
+	cr_assert_str_eq(c.shares[0].name, "/export");
 	cr_assert(eq(u64, c.buffer_bytes, 512 * MIB));
-	cr_assert(eq(str, c.meta, "/tmp/meta"));
-	cr_assert(eq(str, c.objects, "file:///tmp/objects"));
+	cr_assert_str_eq(c.meta, "/tmp/meta");
+	cr_assert_str_eq(c.objects, "file:///tmp/objects");
 	free(text);
 }
 
@@ -65,7 +65,7 @@ Test(config, template_says_the_defaults)
 	memset(c.file, 0, sizeof(c.file));
 	char *a = config_show(&bare), *b = config_show(&c);
 
-	cr_assert(eq(str, a, b));
+	cr_assert_str_eq(a, b);
 	free(a), free(b), free(text);
 }
 
@@ -80,7 +80,7 @@ Test(config, show_can_be_loaded_again)
 	cr_assert(eq(int, load(a, path), 0), "%s\n%s", why, a);
 	char *b = config_show(&c);
 
-	cr_assert(eq(str, a, b));
+	cr_assert_str_eq(a, b);
 	cr_assert(eq(u32, c.cores, 3));
 	cr_assert(eq(u64, c.upload_delay_ns, 250000000));
 	cr_assert(c.shares[0].read_only && c.shares[0].squash == SQUASH_ROOT && c.shares[0].nnets == 1);
@@ -156,7 +156,7 @@ Test(config, listen_addresses)
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
 		cr_assert(eq(int, parse_listen(good[i], &a), 0));
 		format_listen(&a, s, sizeof(s));
-		cr_assert(eq(str, s, (char *)good[i]));
+		cr_assert_str_eq(s, good[i]);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		cr_assert(lt(int, parse_listen(bad[i], &a), 0), "%s", bad[i]);
