@@ -28,7 +28,7 @@ static struct {
 	rocksdb_cache_t *cache;
 	rocksdb_readoptions_t *ro_mem, *ro_disk;  /* block-cache tier; anything */
 	rocksdb_writeoptions_t *wo_mem, *wo_wait; /* no_slowdown; may stall */
-	char path[256];
+	char path[512];
 
 	/*
 	 * A write takes the next ticket after it is applied, so all tickets up to
@@ -111,7 +111,7 @@ status_errno(char *msg)
 /* Crash tests cut the logs behind what this reports; a switch of logs may be under way, so all of them. */
 #ifdef CRASH_POINTS
 #define LOGS_MAX 16
-struct log_file { char path[600]; uint64_t bytes; };
+struct log_file { char path[800]; uint64_t bytes; };
 
 static int
 logs_look(struct log_file logs[LOGS_MAX])

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/dir.h"
 #include "meta/perm.h"
+#include "reactor/log.h"
 
 /* Each time somebody else has removed or replaced the name meanwhile. */
 #define TRIES_MAX 16
@@ -78,8 +79,13 @@ lookup_go(struct meta_lookup *m)
 			m->stage = LOOKUP_FIND;
 			continue;
 		}
+		if (step->res == -ESTALE && m->tries > TRIES_MAX) {
+			log_error("metadata: an entry of directory %lu names inode %lu, which does not exist",
+			          m->dir.ino, m->child.ino);
+			return op_done(m->wait, -EIO);
+		}
 		if (step->res < 0)
-			return op_done(m->wait, step->res == -ESTALE ? -ENOENT : step->res);
+			return op_done(m->wait, step->res);
 		m->attr = m->peek.attr;
 		m->child.gen = m->attr.gen;
 		return op_done(m->wait, 0);

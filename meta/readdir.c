@@ -197,12 +197,12 @@ page_read(struct meta_readdir *m, int (*get)(const void *key, size_t klen, void 
 		res = get(key, key_inode(key, e->ino), val, sizeof(val));
 		if (res == -EAGAIN)
 			return res;
-		if (res == -ENOENT)
-			continue; /* removed meanwhile */
-		if (res < 0)
-			return res;
-		if (attr_decode(&e->attr, val, (size_t)MIN(res, (int)sizeof(val)), NULL) < 0)
-			return -EIO;
+		/*
+		 * Removed meanwhile, or damaged: the list goes on without its attributes,
+		 * and who asks for them gets the error.
+		 */
+		if (res < 0 || attr_decode(&e->attr, val, (size_t)MIN(res, (int)sizeof(val)), NULL) < 0)
+			continue;
 		e->has_attr = e->gen == 0 || e->gen == e->attr.gen;
 		e->gen = e->attr.gen;
 	}

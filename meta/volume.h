@@ -9,7 +9,7 @@
 
 struct meta_config {
 	uint64_t capacity_bytes, capacity_inodes; /* 0: not limited */
-	char objects_path[256];                   /* "": none */
+	char objects_path[4096];                  /* "": none */
 };
 const struct meta_config *meta_config(void);
 /* fsstat.c: what it knows of the disk is of another volume. */
