@@ -216,6 +216,7 @@ act_resend(struct act *a, bool checked)
 	struct slot *slots[] = { a->s1, a->s2 };
 
 	a->resent = true;
+	a->calm = false; /* others are sent again beside it */
 	a->issue = world_tick(w);
 	for (size_t i = 0; i < 2; i++)
 		if (slots[i] && a->effect)

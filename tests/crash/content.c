@@ -153,8 +153,8 @@ size_after(const struct content *c, const struct view *v, const struct change *t
 
 		if (w->trunc || w->void_ || (t && before(w, t)))
 			continue;
-		/* what is not certain may have come in part, as its bytes may */
-		if (w->end == size || (v->crashed && !certain(v, w) && w->off < size && size < w->end))
+		/* what is not certain may have come in part, or still be on its way */
+		if (w->end == size || (!certain(v, w) && w->off < size && size < w->end))
 			return true;
 	}
 	return false;

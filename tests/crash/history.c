@@ -6,7 +6,7 @@
 
 #include "tests/crash/run.h"
 
-enum { RECORDS = 1 << 18, PRINTED = 60 };
+enum { RECORDS = 1 << 18, PRINTED = 400 };
 
 #define PENDING 0xfffffffe
 #define NOTE    0xfffffffd

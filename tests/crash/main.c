@@ -93,6 +93,7 @@ static int
 volume_make(struct crash *c)
 {
 	const char *argv[] = { c->run.opt.binary, "format", c->dir, NULL };
+	char note[256];
 
 	do /* what an earlier run kept stays */
 		snprintf(c->dir, sizeof(c->dir), "%s/volume%d", c->run.opt.dir, ++c->volume);
@@ -106,8 +107,12 @@ volume_make(struct crash *c)
 		format_dies(c, pt);
 		volume_remove(c);
 	}
-	if (!c->run.failed && run_args(c, argv) == 0)
+	if (!c->run.failed && run_args(c, argv) == 0) {
+		tune_volume(&c->run.rng, c->dir, note, sizeof(note));
+		printf("volume %d:%s\n", c->volume, note);
+		fflush(stdout);
 		return 0;
+	}
 	fprintf(stderr, "crash: %s format %s failed, see %s\n", c->run.opt.binary, c->dir, c->log);
 	return -1;
 }
@@ -515,7 +520,7 @@ usage(void)
 	        "  --points 'NAME ...'   crash points of this build\n"
 	        "  --powercut            damage what was not synced before each restart\n"
 	        "  --work-ms N           work this long in a round at most (default 700)\n"
-	        "  --reformat N          a fresh volume every N rounds (default 70)\n"
+	        "  --reformat N          a fresh volume every N rounds (default 40)\n"
 	        "  --failures N          stop after N failures (default 1)\n"
 	        "  --only PROC,...       work with these procedures, to narrow a failure down\n"
 	        "  --no-resend           the server keeps no replies across a restart\n"
@@ -564,7 +569,7 @@ parse(struct options *o, int argc, char **argv)
 	int ch;
 
 	*o = (struct options){ .rounds = 20, .failures = 1, .resend = true, .usage = true, .strict = true,
-		               .work_ms = 700, .reformat = 70, .seed = (uint64_t)time(NULL) };
+		               .work_ms = 700, .reformat = 40, .seed = (uint64_t)time(NULL) };
 	while ((ch = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (ch) {
 		case 'b': o->binary = optarg; break;

@@ -25,6 +25,14 @@ struct mark {
 	uint64_t off;
 };
 
+static bool
+is_log(const char *path)
+{
+	size_t len = strlen(path);
+
+	return len > 4 && strcmp(path + len - 4, ".log") == 0;
+}
+
 static struct mark *
 marks_read(const char *path, int *n)
 {
@@ -43,7 +51,9 @@ marks_read(const char *path, int *n)
 			i++;
 		if (i == MARKS)
 			continue;
-		m[i] = line;
+		/* logs only grow, and two syncs of one may tell out of order */
+		if (i == *n || !is_log(line.path) || line.off > m[i].off)
+			m[i] = line;
 		if (i == *n)
 			++*n;
 	}
@@ -78,7 +88,6 @@ static int
 damage(struct rng *rng, const struct mark *m, uint64_t *bytes, int *cuts)
 {
 	int fd = open(m->path, O_WRONLY | O_CLOEXEC), err;
-	size_t len = strlen(m->path);
 	struct stat st;
 	uint64_t end;
 
@@ -89,7 +98,7 @@ damage(struct rng *rng, const struct mark *m, uint64_t *bytes, int *cuts)
 		return 0;
 	}
 	end = (uint64_t)st.st_size;
-	if (len > 4 && strcmp(m->path + len - 4, ".log") == 0 && rng_percent(rng, 50)) {
+	if (is_log(m->path) && rng_percent(rng, 50)) {
 		uint64_t to = m->off + rng_below(rng, end - m->off + 1);
 
 		err = ftruncate(fd, (off_t)to) < 0 ? -errno : 0;

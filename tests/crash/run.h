@@ -157,6 +157,10 @@ void history_print(const struct history *h, uint32_t node, uint32_t other);
  */
 int verify_world(struct run *r, bool all_data);
 
+/* ---- tune.c */
+/* Small limits in the configuration of a fresh volume, by lot; says which in note. */
+void tune_volume(struct rng *rng, const char *dir, char *note, size_t len);
+
 /* ---- power.c */
 /*
  * Damages what lies beyond the marks of a sync-marks file as a power cut could;

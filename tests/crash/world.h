@@ -21,9 +21,9 @@
 enum {
 	SLOTS = 24,
 	SLOTS_WIDE = 400,      /* of the one directory that needs many pages to list */
-	DIRS_MAX = 36,
-	NODES_MAX = 900,
-	FILES_MAX = 160,
+	DIRS_MAX = 60,
+	NODES_MAX = 1800,
+	FILES_MAX = 400,
 	GONE_MAX = 256,        /* handles of removed nodes that are still asked for */
 	CHANGES_MAX = 300,     /* of one file in one round */
 	DEPTH_MAX = 7,

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Small limits for some volumes, by lot: a journal that wraps and fills, uploads that
+ * never rest, caches that throw out.  Rewrites `key: value` lines of the volume's
+ * dittofs.yaml; a server that has none is left as it is.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/crash/run.h"
+
+enum { TEXT_MAX = 64 << 10 };
+
+struct choice {
+	const char *key;
+	const char *values[4];
+};
+
+static const struct choice choices[] = {
+	{ "buffer_size", { "64MiB", "64MiB", "128MiB", "512MiB" } },
+	{ "metadata_cache", { "8MiB", "8MiB", "32MiB", "128MiB" } },
+	{ "inodes", { "1024", "1024", "2048", "262144" } },
+	{ "max_size", { "64MiB", "64MiB", "128MiB", "512MiB" } },
+	{ "upload_delay", { "50ms", "200ms", "1s", "5s" } },
+};
+
+static const char *
+chosen(struct rng *rng, const char *line, size_t *indent)
+{
+	*indent = strspn(line, " ");
+	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+		size_t len = strlen(choices[i].key);
+
+		if (strncmp(line + *indent, choices[i].key, len) == 0 && line[*indent + len] == ':') {
+			*indent += len;
+			return choices[i].values[rng_below(rng, 4)];
+		}
+	}
+	return NULL;
+}
+
+void
+tune_volume(struct rng *rng, const char *dir, char *note, size_t len)
+{
+	char path[320], line[512], *text = malloc(TEXT_MAX);
+	size_t n = 0, told = 0, indent;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/dittofs.yaml", dir);
+	f = fopen(path, "r");
+	note[0] = 0;
+	while (f && text && fgets(line, sizeof(line), f) && n + sizeof(line) < TEXT_MAX) {
+		const char *value = chosen(rng, line, &indent);
+
+		if (!value) {
+			n += (size_t)snprintf(text + n, TEXT_MAX - n, "%s", line);
+			continue;
+		}
+		line[indent] = 0;
+		n += (size_t)snprintf(text + n, TEXT_MAX - n, "%s: %s\n", line, value);
+		told += (size_t)snprintf(note + told, len - told, " %s=%s", line + strspn(line, " "),
+		                         value);
+	}
+	if (f)
+		fclose(f);
+	f = n ? fopen(path, "w") : NULL;
+	if (f) {
+		fwrite(text, 1, n, f);
+		fclose(f);
+	}
+	free(text);
+}
