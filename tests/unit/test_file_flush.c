@@ -44,7 +44,7 @@ Test(file_flush, small_files_share_packs)
 	static struct fref f[300];
 	uint64_t objects;
 
-	data.file.upload_delay_ns = 3600ull * 1000000000;
+	data.file.upload_delay_ns = 1ull << 62;
 	data_start(2);
 	fill(bytes, sizeof(bytes), 1);
 	for (int i = 0; i < 300; i++) {
@@ -74,7 +74,7 @@ Test(file_flush, whole_blocks_go_at_once)
 {
 	struct fref f;
 
-	data.file.upload_delay_ns = 3600ull * 1000000000;
+	data.file.upload_delay_ns = 1ull << 62;
 	data_start(1);
 	fill(bytes, sizeof(bytes), 2);
 	f = data_create("f");
@@ -300,7 +300,7 @@ Test(file_flush, dead_records_are_written_off)
 	uint8_t key[KV_KEY_MAX], none;
 	int len;
 
-	data.file.upload_delay_ns = 3600ull * 1000000000;
+	data.file.upload_delay_ns = 1ull << 62;
 	data_start(1);
 	fill(bytes, MIB, 6);
 	f = data_create("f");

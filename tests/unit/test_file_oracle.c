@@ -206,7 +206,7 @@ Test(file_oracle, everything_is_short)
 /* Nothing is uploaded before it must be: long replays. */
 Test(file_oracle, uploads_wait)
 {
-	data.file.upload_delay_ns = 3600 * 1000000000ull;
+	data.file.upload_delay_ns = 1ull << 62;
 	steps = 100;
 	rounds(4, 3, 5);
 }
