@@ -34,6 +34,8 @@ call_finish(struct nfs_call *c)
 		pool_put(&core->reads, c->read);
 	if (c->page)
 		pool_put(&core->pages, c->page);
+	while (c->nbufs > 0)
+		buf_put(c->buf[--c->nbufs]);
 	stats_add(&core->stats.calls_now, (uint64_t)-1);
 	pool_put(&core->calls, c);
 	session_call_finished(s, owed); /* may free the session */
@@ -59,21 +61,27 @@ call_pad(struct nfs_call *c, uint32_t len)
 	call_add(c, buf_zeros, ROUND_UP(len, 4u) - len);
 }
 
-/* Sends the message that stands in mem, mark_bytes for the mark and the rest `len`; call_add may have added more. */
+/* Sends what e has behind the mark's place in reply[], and what call_add has added. */
 static void
-call_send(struct nfs_call *c, uint8_t *mem, uint32_t len)
+call_send(struct nfs_call *c, struct xdr *e)
 {
-	c->out.iov[0] = (struct iovec){ mem, len };
+	uint32_t len = RECMARK_BYTES + xdr_pos(e);
+
+	assert(!e->bad); /* limits on what is asked for make every reply fit */
+	c->out.iov[0] = (struct iovec){ c->reply, len };
 	c->out.len += len;
-	put_be32(mem, RECMARK_LAST | (c->out.len - RECMARK_BYTES));
+	put_be32(c->reply, RECMARK_LAST | (c->out.len - RECMARK_BYTES));
 	c->session->bytes_out += c->out.len;
 	c->stage = CALL_SENT;
+	if (conn_unsent(c->session->conn) == 0)
+		c->session->sent_ns = reactor_now_ns();
 	conn_send(c->session->conn, &c->out);
 }
 
 static void
-call_reply_init(struct nfs_call *c)
+call_reply_init(struct nfs_call *c, struct xdr *e)
 {
+	xdr_out(e, c->reply + RECMARK_BYTES, sizeof c->reply - RECMARK_BYTES);
 	c->out = (struct outmsg){ .done = &c->step, .iov = c->read ? c->read->iov : c->iov, .niov = 1 };
 }
 
@@ -105,20 +113,20 @@ call_account(const struct nfs_call *c, const uint8_t *results)
 static void
 call_reply(struct nfs_call *c)
 {
-	uint8_t *mem = c->page ? c->page->reply : c->reply;
-	uint32_t cap = c->page ? sizeof c->page->reply : sizeof c->reply;
 	struct xdr e;
 
-	call_reply_init(c);
-	xdr_out(&e, mem + RECMARK_BYTES, cap - RECMARK_BYTES);
+	call_reply_init(c, &e);
 	rpc_put_accepted(&e, c->xid, RPC_SUCCESS);
 	if (c->encoded)
 		xdr_words(&e, c->results_len / 4);
 	else
 		c->proc->encode(c, &e);
-	assert(!e.bad); /* limits on what is asked for make every reply fit */
-	call_account(c, mem + CALL_RESULTS_AT);
-	call_send(c, mem, RECMARK_BYTES + xdr_pos(&e));
+	if (c->page) { /* a slow reader must not keep it from others */
+		pool_put(&c->home->pages, c->page);
+		c->page = NULL;
+	}
+	call_account(c, c->reply + CALL_RESULTS_AT);
+	call_send(c, &e);
 }
 
 /* A reply without results: the call was not understood, or not admitted. */
@@ -129,8 +137,7 @@ call_reject(struct nfs_call *c, enum rpc_verdict v, const struct rpc_head *h, en
 
 	stats_add(&c->home->stats.rejected, 1);
 	c->proc = NULL;
-	call_reply_init(c);
-	xdr_out(&e, c->reply + RECMARK_BYTES, sizeof c->reply - RECMARK_BYTES);
+	call_reply_init(c, &e);
 	if (v == RPC_WRONG_VERSION)
 		rpc_put_version_mismatch(&e, c->xid);
 	else if (v == RPC_BAD_AUTH)
@@ -139,8 +146,7 @@ call_reject(struct nfs_call *c, enum rpc_verdict v, const struct rpc_head *h, en
 		rpc_put_prog_mismatch(&e, c->xid, NFS3_VERSION, NFS3_VERSION);
 	else
 		rpc_put_accepted(&e, c->xid, accept);
-	assert(!e.bad);
-	call_send(c, c->reply, RECMARK_BYTES + xdr_pos(&e));
+	call_send(c, &e);
 }
 
 /* ---- on the owner core ---- */
@@ -273,7 +279,31 @@ call_room(struct nfs_call *c, struct op *op)
 		return pool_get(&c->home->pages, &c->wait, &c->room, op);
 	if (flags & PROC_LONG && !c->lng)
 		return pool_get(&c->home->longs, &c->wait, &c->room, op);
+	if (flags & PROC_BUF) {
+		c->nbufs = 1;
+		return buf_get_many(&c->buf_wait, c->buf, 1, BUF_LARGE, BUF_CACHE, op);
+	}
 	return op_done(op, 0);
+}
+
+/* Buffers for a list, now that its length is known. */
+static enum op_state
+call_bufs(struct nfs_call *c, struct op *op)
+{
+	enum buf_class class = BUF_SMALL;
+	uint32_t bytes;
+
+	if (c->res < 0 || !c->proc->reply_bytes)
+		return op_done(op, 0);
+	bytes = c->proc->reply_bytes(c);
+	c->nbufs = 1;
+	if (bytes > BUF_SMALL_BYTES) {
+		/* No entry goes over an edge, so each buffer but the last may be short of one. */
+		class = BUF_LARGE;
+		c->nbufs = (int)((bytes + BUF_LARGE_BYTES - NFS3_ENTRY_MAX - 1) / (BUF_LARGE_BYTES - NFS3_ENTRY_MAX));
+	}
+	assert(c->nbufs <= DIR_BUFS_MAX);
+	return buf_get_many(&c->buf_wait, c->buf, c->nbufs, class, BUF_CACHE, op);
 }
 
 static void
@@ -308,8 +338,10 @@ call_run(struct op *op)
 	switch (c->stage) {
 	case CALL_DECODED:
 		c->stage = CALL_ROOM;
-		if (c->res == 0 && call_room(c, op) == OP_PENDING)
+		if (c->res == 0 && call_room(c, op) == OP_PENDING) {
+			session_press(c->home);
 			return;
+		}
 		fallthrough;
 	case CALL_ROOM:
 		call_take_room(c);
@@ -321,12 +353,19 @@ call_run(struct op *op)
 		c->res = op->res;
 		if (c->drop)
 			break;
+		c->stage = CALL_BUFS;
+		if (call_bufs(c, op) == OP_PENDING)
+			return;
+		fallthrough;
+	case CALL_BUFS:
 		crash_point("proto.before_reply");
 		call_reply(c);
 		return;
 	case CALL_SENT:
 		if (op->res < 0)
 			stats_add(&c->home->stats.dropped, 1);
+		else
+			c->session->sent_ns = reactor_now_ns();
 		c->stage = CALL_PUT;
 		if (c->proc && c->proc->put && c->res >= 0 &&
 		    shard_call(shard_owner(c->u.req.f.ino), &c->shard, own_put, op) == OP_PENDING)
@@ -358,6 +397,7 @@ call_init(struct nfs_call *c, const struct rpc_head *h)
 	c->lng = NULL;
 	c->read = NULL;
 	c->page = NULL;
+	c->nbufs = 0;
 	stats_add(&c->home->stats.calls_now, 1);
 }
 
@@ -386,7 +426,7 @@ call_owes(const struct nfs_call *c)
 	if (c->proc && c->proc->flags & PROC_READ)
 		return c->u.read.count;
 	if (c->proc && c->proc->flags & PROC_PAGE)
-		return (uint32_t)DIR_REPLY_BYTES;
+		return MIN(c->readdir.maxcount, (uint32_t)DIR_REPLY_BYTES);
 	return CALL_REPLY_BYTES;
 }
 

@@ -4,7 +4,7 @@
  *
  *   socket core   decode, check the share's rules, get what memory it needs
  *   owner core    (shard_call) duplicate request cache, the operation of meta/
- *   socket core   encode, send
+ *   socket core   get buffers for a list, encode, send
  *   owner core    READ only: put the buffers that were lent to the reply
  *   socket core   free
  *
@@ -45,14 +45,14 @@ struct read_io {
 	struct iovec iov[READ_IOV_MAX];
 };
 
-/* Entries of a READDIR and the reply made of them; DUMP's and EXPORT's lists too. */
+/* Entries of a READDIR as meta/ gives them; the reply made of them goes into buffers. */
 #define DIR_NAMES_BYTES (64 * KIB)
-#define DIR_REPLY_BYTES (192 * KIB)
 struct dir_page {
 	struct readdir_entry entry[READDIR_ENTRIES_MAX];
 	char names[DIR_NAMES_BYTES];
-	uint8_t reply[DIR_REPLY_BYTES];
 };
+#define DIR_BUFS_MAX    3
+#define DIR_REPLY_BYTES (DIR_BUFS_MAX * (BUF_LARGE_BYTES - NFS3_ENTRY_MAX))
 
 /* MNT: a walk through the path's directories, as root. */
 struct mnt_walk {
@@ -87,13 +87,13 @@ struct nfs_call {
 	struct proto_core *home;
 	const struct proc *proc;
 	const struct export *export;
-	enum { CALL_DECODED, CALL_ROOM, CALL_RAN, CALL_SENT, CALL_PUT } stage;
+	enum { CALL_DECODED, CALL_ROOM, CALL_RAN, CALL_BUFS, CALL_SENT, CALL_PUT } stage;
 	enum { OWN_START, OWN_RAN, OWN_REBUILT, OWN_ANSWERED } own_stage;
 	uint32_t xid;
 	int res;               /* of the operation */
-	bool encoded;          /* the results stand in reply[], results_len bytes */
+	bool encoded;          /* the results stand in reply[] */
 	bool drop;             /* a duplicate that needs no reply */
-	uint32_t results_len;
+	uint32_t results_len;  /* of what was encoded by another core */
 	uint32_t owed;         /* bytes counted against the connection */
 	uint64_t start_ns;
 	struct op step;        /* on the socket core */
@@ -104,12 +104,15 @@ struct nfs_call {
 	struct drc_entry *drc;
 	const struct once_reply *before; /* the restart */
 	struct outmsg out;
-	struct iovec iov[3];
+	struct iovec iov[1 + DIR_BUFS_MAX];
 	/* What it may hold besides itself. */
 	void *room;            /* as it came from the pool: one of these */
 	struct long_head *lng;
 	struct read_io *read;
 	struct dir_page *page;
+	struct buf *buf[DIR_BUFS_MAX];
+	int nbufs;
+	struct buf_wait buf_wait;
 	union {
 		struct meta_req req; /* all of NFSv3's begin with it */
 		struct meta_getattr getattr;
@@ -130,6 +133,7 @@ struct nfs_call {
 		struct mount_list_call mounts;
 	} u;
 	struct nfs3_readdir_args readdir;
+	uint32_t nentries;     /* of the page, that are sent */
 	uint8_t reply[CALL_REPLY_BYTES] __attribute__((aligned(8)));
 	uint8_t args[CALL_HEAD_BYTES] __attribute__((aligned(8))); /* where names point to */
 };

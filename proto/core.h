@@ -11,6 +11,7 @@
 #include "proto/mounts.h"
 #include "proto/pool.h"
 #include "proto/server.h"
+#include "reactor/reactor.h"
 
 struct session;
 
@@ -27,6 +28,9 @@ struct proto_core {
 	struct mounts *mounts; /* on core 0 */
 	struct proto_stats stats;
 	bool draining;        /* no new calls are taken */
+	uint32_t receiving;   /* calls of which the payload is not all here */
+	struct timer sweep;   /* runs while somebody waits for a pool */
+	struct op sweep_op;
 	bool stuck;           /* a WRITE has waited for buffers in vain, and none came since */
 };
 

@@ -452,13 +452,12 @@ nfs3_put_link(struct xdr *e, enum nfsstat3 st, const struct meta_link *m)
 	put_wcc(e, &m->dir_wcc);
 }
 
-/* How many entries the client takes when names, cookies and ids may have `dircount` bytes. */
-static uint32_t
-readdir_cut(const struct meta_readdir *m, uint32_t dircount)
+uint32_t
+nfs3_readdir_cut(const struct meta_readdir *m, uint32_t dircount)
 {
 	uint32_t bytes = 0, whole = 0; /* entries up to the last change of cookie */
 
-	for (uint32_t i = 0; i < m->n; i++) {
+	for (uint32_t i = 0; i < m->n && dircount > 0; i++) {
 		if (i > 0 && m->entry[i].cookie != m->entry[i - 1].cookie)
 			whole = i;
 		bytes += NFS3_ENTRY_BYTES + ROUND_UP(m->entry[i].name_len, 4u);
@@ -468,9 +467,29 @@ readdir_cut(const struct meta_readdir *m, uint32_t dircount)
 	return m->n;
 }
 
-static void
-put_entry(struct xdr *e, const struct meta_readdir *m, const struct readdir_entry *r)
+uint32_t
+nfs3_entries_bytes(const struct meta_readdir *m, uint32_t n)
 {
+	uint32_t bytes = n * m->entry_bytes;
+
+	for (uint32_t i = 0; i < n; i++)
+		bytes += ROUND_UP(m->entry[i].name_len, 4u);
+	return bytes;
+}
+
+void
+nfs3_put_readdir(struct xdr *e, enum nfsstat3 st, const struct meta_readdir *m)
+{
+	xdr_put_u32(e, st);
+	put_post_op_attr(e, m->has_dir, &m->dir);
+	if (st == NFS3_OK)
+		xdr_put_u64(e, 0); /* cookie verifier */
+}
+
+void
+nfs3_put_entry(struct xdr *e, const struct meta_readdir *m, uint32_t i)
+{
+	const struct readdir_entry *r = &m->entry[i];
 	struct fref f = { .ino = r->ino, .gen = r->gen, .share = m->req.f.share };
 
 	xdr_put_bool(e, true);
@@ -485,20 +504,10 @@ put_entry(struct xdr *e, const struct meta_readdir *m, const struct readdir_entr
 }
 
 void
-nfs3_put_readdir(struct xdr *e, enum nfsstat3 st, const struct meta_readdir *m, uint32_t dircount)
+nfs3_put_readdir_end(struct xdr *e, bool eof)
 {
-	uint32_t n;
-
-	xdr_put_u32(e, st);
-	put_post_op_attr(e, m->has_dir, &m->dir);
-	if (st != NFS3_OK)
-		return;
-	xdr_put_u64(e, 0); /* cookie verifier */
-	n = dircount ? readdir_cut(m, dircount) : m->n;
-	for (uint32_t i = 0; i < n; i++)
-		put_entry(e, m, &m->entry[i]);
 	xdr_put_bool(e, false);
-	xdr_put_bool(e, m->eof && n == m->n);
+	xdr_put_bool(e, eof);
 }
 
 void

@@ -68,11 +68,19 @@ void nfs3_put_wcc(struct xdr *e, enum nfsstat3 st, const struct wcc *w); /* REMO
 void nfs3_put_rename(struct xdr *e, enum nfsstat3 st, const struct meta_rename *m);
 void nfs3_put_link(struct xdr *e, enum nfsstat3 st, const struct meta_link *m);
 /*
- * The whole page.  With dircount != 0 (READDIRPLUS) it ends before the names,
- * cookies and ids of the entries go over that many bytes, but never between two with one cookie,
- * and never before the first.
+ * READDIR and READDIRPLUS in parts, as they go into several buffers: up to the
+ * first entry, each entry, and the end of the list.
  */
-void nfs3_put_readdir(struct xdr *e, enum nfsstat3 st, const struct meta_readdir *m, uint32_t dircount);
+void nfs3_put_readdir(struct xdr *e, enum nfsstat3 st, const struct meta_readdir *m);
+void nfs3_put_entry(struct xdr *e, const struct meta_readdir *m, uint32_t i);
+void nfs3_put_readdir_end(struct xdr *e, bool eof);
+/*
+ * How many of the page's entries to send: all, or with dircount != 0 (READDIRPLUS) those of which
+ * names, cookies and ids take no more bytes, but at least the first, and never ending between two with one cookie.
+ */
+uint32_t nfs3_readdir_cut(const struct meta_readdir *m, uint32_t dircount);
+/* What these entries take, without the begin and the end. */
+uint32_t nfs3_entries_bytes(const struct meta_readdir *m, uint32_t n);
 void nfs3_put_fsstat(struct xdr *e, enum nfsstat3 st, const struct meta_fsstat *m);
 void nfs3_put_fsinfo(struct xdr *e, enum nfsstat3 st, const struct meta_getattr *m);
 void nfs3_put_pathconf(struct xdr *e, enum nfsstat3 st, const struct meta_getattr *m);
@@ -82,5 +90,8 @@ void nfs3_put_commit(struct xdr *e, enum nfsstat3 st, const struct file_commit *
 #define NFS3_ENTRY_BYTES     24u
 #define NFS3_ENTRYPLUS_BYTES (24u + 88u + 40u)
 #define NFS3_PAGE_BYTES      104u
+/* The longest entry, and the end of the list. */
+#define NFS3_ENTRY_MAX       (NFS3_ENTRYPLUS_BYTES + 256u)
+#define NFS3_LIST_END_BYTES  8u
 
 #endif

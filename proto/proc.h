@@ -15,8 +15,9 @@ enum proc_flags {
 	PROC_CHANGES = 1 << 3, /* refused on read-only shares */
 	PROC_ONCE    = 1 << 4, /* not idempotent: through the duplicate request cache */
 	PROC_READ    = 1 << 5, /* needs c->read */
-	PROC_PAGE    = 1 << 6, /* needs c->page, and encodes into it */
+	PROC_PAGE    = 1 << 6, /* needs c->page, until the reply is encoded */
 	PROC_LONG    = 1 << 7, /* needs c->lng */
+	PROC_BUF     = 1 << 8, /* needs c->buf[0], a large one, for its list */
 };
 
 struct proc {
@@ -27,7 +28,9 @@ struct proc {
 	void (*decode)(struct nfs_call *c, struct xdr *d);
 	/* On the owner of c->u.req.f (PROC_LOCAL: on the socket core).  op->res becomes c->res. */
 	enum op_state (*run)(struct nfs_call *c, struct op *op);
-	/* Results into e, by c->res.  Payload is added with call_add. */
+	/* Where it succeeded: bytes of c->buf[] that encode wants. */
+	uint32_t (*reply_bytes)(struct nfs_call *c);
+	/* Results into e, by c->res.  What does not fit there is added with call_add. */
 	void (*encode)(struct nfs_call *c, struct xdr *e);
 	/* On the owner, after the reply was sent, where run succeeded: gives back what the reply lent. */
 	void (*put)(struct nfs_call *c);
@@ -43,6 +46,7 @@ enum op_state create_run(struct nfs_call *c, struct op *op);
 void create_encode(struct nfs_call *c, struct xdr *e);
 void create_rebuild(struct nfs_call *c, const struct fref *child, const struct attr *a);
 enum op_state readdir_run(struct nfs_call *c, struct op *op);
+uint32_t readdir_reply_bytes(struct nfs_call *c);
 void readdir_encode(struct nfs_call *c, struct xdr *e);
 
 extern const struct proc proc_null, proc_getattr, proc_setattr, proc_lookup, proc_access, proc_readlink, proc_read,

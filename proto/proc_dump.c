@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/proc.h"
 
-/* On core 0, which keeps the list: encodes it where the reply is made. */
+/* On core 0, which keeps the list: encodes it into the call's buffer. */
 static void
 dump_list(struct shard_call *sc)
 {
@@ -9,10 +9,9 @@ dump_list(struct shard_call *sc)
 	const struct mounts *m = proto_here()->mounts;
 	struct xdr e;
 
-	xdr_out(&e, c->page->reply + CALL_RESULTS_AT, sizeof c->page->reply - CALL_RESULTS_AT);
+	xdr_out(&e, c->buf[0]->data, c->buf[0]->cap);
 	mount3_put_dump(&e, m->list, m->n);
 	c->results_len = xdr_pos(&e);
-	c->encoded = true;
 	shard_reply(sc, 0);
 }
 
@@ -22,9 +21,17 @@ dump_run(struct nfs_call *c, struct op *op)
 	return shard_call(0, &c->u.mounts.shard, dump_list, op);
 }
 
+static void
+dump_encode(struct nfs_call *c, struct xdr *e)
+{
+	(void)e;
+	call_add(c, c->buf[0]->data, c->results_len);
+}
+
 const struct proc proc_dump = {
 	.number = MOUNT3_DUMP,
 	.stat = STATS_NFS_PROCS + MOUNT3_DUMP,
-	.flags = PROC_LOCAL | PROC_PAGE,
+	.flags = PROC_LOCAL | PROC_BUF,
 	.run = dump_run,
+	.encode = dump_encode,
 };

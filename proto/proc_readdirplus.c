@@ -11,6 +11,7 @@ const struct proc proc_readdirplus = {
 	.number = NFS3_READDIRPLUS,
 	.stat = NFS3_READDIRPLUS,
 	.flags = PROC_PAGE,
+	.reply_bytes = readdir_reply_bytes,
 	.decode = readdirplus_decode,
 	.run = readdir_run,
 	.encode = readdir_encode,

@@ -127,6 +127,69 @@ session_garbage(struct session *s, const char *what)
 	conn_close(s->conn);
 }
 
+/* ---- who holds up others ---- */
+
+#define SWEEP_NS   (5 * (uint64_t)1000000000)
+#define STALLED_NS (30 * (uint64_t)1000000000) /* for one reply, or one payload */
+
+static const char *
+session_stalls(const struct session *s)
+{
+	uint64_t now = reactor_now_ns();
+
+	if (s->stage == SESSION_WRITE_DATA && now - s->filling_since_ns > STALLED_NS)
+		return "it does not send the rest of a WRITE";
+	if (conn_unsent(s->conn) > 0 && now - s->sent_ns > STALLED_NS)
+		return "it does not take its replies";
+	return NULL;
+}
+
+void
+session_close_stalled(struct proto_core *core)
+{
+	char host[46];
+
+	for (struct session *s = core->first_session; s; s = s->next) {
+		const char *why = s->closed || !conn_is_open(s->conn) ? NULL : session_stalls(s);
+
+		if (!why)
+			continue;
+		session_host(s, host);
+		log_info("closing a connection of %s: %s, and others need the memory", host, why);
+		conn_close(s->conn);
+	}
+}
+
+static bool
+somebody_waits(const struct proto_core *core)
+{
+	return core->calls.first || core->reads.first || core->pages.first || core->longs.first;
+}
+
+static void
+session_sweep(struct op *op)
+{
+	struct proto_core *core = container_of(op, struct proto_core, sweep_op);
+
+	if (!somebody_waits(core))
+		return;
+	session_close_stalled(core);
+	timer_start(&core->sweep, SWEEP_NS, op);
+}
+
+void
+session_press(struct proto_core *core)
+{
+	if (core->sweep.slot == 0)
+		timer_start(&core->sweep, SWEEP_NS, &core->sweep_op);
+}
+
+void
+session_sweep_init(struct proto_core *core)
+{
+	core->sweep_op.resume = session_sweep;
+}
+
 /* ---- what holds it up ---- */
 
 void
@@ -330,6 +393,7 @@ static bool
 session_long(struct session *s)
 {
 	if (!s->got && !session_await(s, pool_get(&s->core->longs, &s->pool_wait, &s->got, &s->op))) {
+		session_press(s->core);
 		session_pause(s);
 		return false;
 	}
@@ -350,6 +414,7 @@ session_get_call(struct session *s, uint32_t view_bytes)
 	if (session_await(s, pool_get(&s->core->calls, &s->pool_wait, &s->got, &s->op)))
 		return true;
 	stats_add(&s->core->stats.waited_call, 1);
+	session_press(s->core);
 	session_keep_view(s, view_bytes);
 	session_pause(s);
 	return false;

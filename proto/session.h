@@ -30,6 +30,7 @@ struct session {
 	bool paused;                 /* conn_pause was said */
 	uint32_t ncalls;
 	uint64_t owed;
+	uint64_t sent_ns;            /* when a reply last went out whole, or the first of those that wait was made */
 
 	/* The record that is being read. */
 	enum {
@@ -85,6 +86,15 @@ extern const struct conn_vt session_vt;
 int  session_export(struct session *s, uint32_t share, const struct export **e);
 /* The peer's address as text, without port; an IPv4-mapped one as IPv4. */
 void session_host(const struct session *s, char out[46]);
+/*
+ * Somebody on this core waits for a pool: as long as that lasts, every few
+ * seconds the connections are closed that hold memory and do not move, because
+ * their peer neither takes replies nor sends the rest of a WRITE.  He loses
+ * nothing by it that he cannot send again.
+ */
+void session_press(struct proto_core *core);
+void session_close_stalled(struct proto_core *core);
+void session_sweep_init(struct proto_core *core);
 /* A call counts from its start until its reply is sent. */
 void session_call_started(struct session *s, uint32_t owed);
 void session_call_finished(struct session *s, uint32_t owed);

@@ -10,10 +10,8 @@
  */
 #include "proto/session.h"
 
-#include "reactor/log.h"
-
-#define STUCK_WAIT_NS 20000000u                  /* what is waited when the one before waited in vain */
-#define STALLED_NS    (30 * (uint64_t)1000000000) /* a payload may take as long, when others want its buffers */
+/* What is waited when the one before waited in vain. */
+#define STUCK_WAIT_NS 20000000u
 
 /* Payloads up to this size go into small buffers: a large one would stay mostly empty, for as long as it is dirty. */
 #define SMALL_PAYLOAD (8 * BUF_SMALL_BYTES)
@@ -41,6 +39,7 @@ session_write_call(struct session *s)
 	s->call = s->got;
 	s->got = NULL;
 	s->call->session = s;
+	s->core->receiving++;
 	stats_add(&s->core->stats.records, 1);
 	s->filled = 0;
 	s->nbufs = 0;
@@ -69,22 +68,6 @@ fill_from_head(struct session *s)
 	s->filled = n;
 }
 
-/* Others wait for the memory of those who send their payload drop by drop, or not at all. */
-static void
-close_stalled(struct proto_core *core)
-{
-	char host[46];
-
-	for (struct session *s = core->first_session; s; s = s->next) {
-		if (s->closed || s->stage != SESSION_WRITE_DATA || reactor_now_ns() - s->filling_since_ns < STALLED_NS)
-			continue;
-		session_host(s, host);
-		log_info("closing a connection of %s: its WRITE has not come in %u s, and others need the memory", host,
-		         (unsigned)(STALLED_NS / 1000000000));
-		conn_close(s->conn);
-	}
-}
-
 bool
 session_write_leave(struct session *s)
 {
@@ -104,7 +87,7 @@ session_write_timeout(struct op *op)
 		return; /* the buffers came in the same lap */
 	s->core->stuck = true;
 	stats_add(&s->core->stats.refused_buf, 1);
-	close_stalled(s->core);
+	session_close_stalled(s->core);
 	s->call->res = -E_JUKEBOX;
 	s->stage = SESSION_REST;
 	session_go_on(s);
@@ -191,6 +174,7 @@ session_write_start(struct session *s)
 	w->npayload = s->nbufs;
 	s->nbufs = 0;
 	s->call = NULL;
+	s->core->receiving--;
 	session_next_record(s);
 	call_start_write(c);
 }
@@ -225,6 +209,7 @@ session_write_data(struct session *s)
 
 		/* Its payload claims to be longer than the record. */
 		s->call = NULL;
+		s->core->receiving--;
 		while (s->nbufs > 0)
 			buf_put(s->buf[--s->nbufs]);
 		session_next_record(s);
@@ -246,6 +231,7 @@ session_write_drop(struct session *s)
 
 	timer_stop(&s->timer); /* the buffers may have come while it closed */
 	s->call = NULL;
+	s->core->receiving--;
 	while (s->nbufs > 0)
 		buf_put(s->buf[--s->nbufs]);
 	call_abandon_write(c);

@@ -194,9 +194,11 @@ conn_fill(struct conn *c, struct iovec *iov, int niov, struct op *op)
 	fake_need(c->fill_left > 0, "an empty fill");
 	if (c->consuming)
 		return OP_PENDING;
-	k = fake_fill_copy(c, c->held, c->held_len);
-	memmove(c->held, c->held + k, c->held_len - k);
-	c->held_len -= k;
+	if (c->held_len > 0) {
+		k = fake_fill_copy(c, c->held, c->held_len);
+		memmove(c->held, c->held + k, c->held_len - k);
+		c->held_len -= k;
+	}
 	if (c->fill_left > 0)
 		return OP_PENDING;
 	c->fill = NULL;

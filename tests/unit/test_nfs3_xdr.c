@@ -618,10 +618,28 @@ Test(nfs3_xdr, put_fs)
 
 static struct readdir_entry entries[8];
 
+/* The page in one piece. */
+static void
+put_readdir(enum nfsstat3 st, const struct meta_readdir *m, uint32_t dircount)
+{
+	uint32_t n = nfs3_readdir_cut(m, dircount), head;
+
+	nfs3_put_readdir(&e, st, m);
+	if (st != NFS3_OK)
+		return;
+	head = xdr_pos(&e);
+	for (uint32_t i = 0; i < n; i++)
+		nfs3_put_entry(&e, m, i);
+	if (entries[1].has_attr)
+		cr_assert(eq(u32, xdr_pos(&e) - head, nfs3_entries_bytes(m, n)));
+	nfs3_put_readdir_end(&e, m->eof && n == m->n);
+}
+
 static struct meta_readdir
 page(bool plus)
 {
-	struct meta_readdir m = { .req.f = dir, .plus = plus, .entry = entries, .names = (char *)(uintptr_t)"aabbbccccddddd",
+	struct meta_readdir m = { .req.f = dir, .plus = plus,
+	                          .entry_bytes = plus ? NFS3_ENTRYPLUS_BYTES : NFS3_ENTRY_BYTES, .entry = entries, .names = (char *)(uintptr_t)"aabbbccccddddd",
 	                          .n = 4, .eof = true, .has_dir = true, .dir = fake_attr(&dir, FT_DIR) };
 	uint32_t off = 0;
 
@@ -668,16 +686,16 @@ Test(nfs3_xdr, put_readdir)
 		struct meta_readdir m = page(plus);
 
 		begin();
-		nfs3_put_readdir(&e, NFS3_OK, &m, 0);
+		put_readdir(NFS3_OK, &m, 0);
 		want_page(&m, 4, true);
 		same("READDIR");
 		m.eof = false;
 		begin();
-		nfs3_put_readdir(&e, NFS3_OK, &m, 0);
+		put_readdir(NFS3_OK, &m, 0);
 		want_page(&m, 4, false);
 		same("READDIR in the middle");
 		begin();
-		nfs3_put_readdir(&e, NFS3ERR_NOTDIR, &m, 0);
+		put_readdir(NFS3ERR_NOTDIR, &m, 0);
 		wire_put_u32(&want, 20);
 		want_post(7, FT_DIR);
 		same("READDIR3resfail");
@@ -695,7 +713,7 @@ Test(nfs3_xdr, declared_sizes)
 		for (uint32_t i = 0; i < m.n; i++)
 			sum += (plus ? NFS3_ENTRYPLUS_BYTES : NFS3_ENTRY_BYTES) + ROUND_UP(entries[i].name_len, 4u);
 		begin();
-		nfs3_put_readdir(&e, NFS3_OK, &m, 0);
+		put_readdir(NFS3_OK, &m, 0);
 		cr_assert(eq(u32, xdr_pos(&e), 4 + sum));
 	}
 }
@@ -709,7 +727,7 @@ Test(nfs3_xdr, dircount_cuts_between_cookies)
 		uint32_t all = 4 * NFS3_ENTRY_BYTES + 4 + 4 + 4 + 8;
 
 		begin();
-		nfs3_put_readdir(&e, NFS3_OK, &m, dircount);
+		put_readdir(NFS3_OK, &m, dircount);
 		want_page(&m, dircount >= all ? 4 : 2, dircount >= all);
 		same("READDIRPLUS");
 	}

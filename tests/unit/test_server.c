@@ -163,6 +163,23 @@ Test(server, stops_with_the_replies_out, .timeout = 60)
 	close(fd);
 }
 
+/* Half a WRITE is nothing that the end waits for. */
+Test(server, stops_at_once_with_half_a_write, .timeout = 60)
+{
+	time_t before = time(NULL);
+	int fd;
+
+	start(2);
+	fd = live_connect(0);
+	client_call(&msg, NFS3_WRITE, 101);
+	live_send(fd, msg.bytes, msg.len - 4);
+	while (calls_now() == 0)
+		usleep(1000);
+	live_stop(30000);
+	cr_assert(lt(int, (int)(time(NULL) - before), 20));
+	close(fd);
+}
+
 Test(server, who_is_connected, .timeout = 60)
 {
 	struct server_client list[4];

@@ -565,6 +565,44 @@ Test(session, stalled_payloads_give_way)
 	fake_bufs_max = 1 << 20;
 }
 
+/* A peer that takes no replies keeps what he was lent, until others wait for it. */
+Test(session, readers_that_stopped_give_way)
+{
+	struct conn *c[3];
+
+	for (int i = 0; i < 3; i++) {
+		c[i] = here();
+		c[i]->slow = i < 2;
+		for (int k = 0; k < 4; k++) { /* 8 of struct read_io are all there are */
+			client_call(&msg, NFS3_READ, 7);
+			fake_feed(c[i], msg.bytes, msg.len);
+		}
+		fake_run();
+	}
+	cr_assert(eq(sz, c[2]->sent_len, 0));
+	for (int i = 0; i < 5; i++) {
+		fake_now_ns += (uint64_t)5 * 1000000000;
+		fake_run();
+	}
+	cr_assert(c[0]->open && c[1]->open);
+	cr_assert(eq(sz, c[2]->sent_len, 0));
+	for (int i = 0; i < 2; i++) {
+		fake_now_ns += (uint64_t)5 * 1000000000;
+		fake_run();
+	}
+	cr_assert(not(c[0]->open || c[1]->open));
+	cr_assert(eq(int, count_replies(c[2]), 4));
+	/* Nobody waits any more: who stops now may. */
+	c[2]->slow = true;
+	client_call(&msg, NFS3_READ, 7);
+	fake_feed(c[2], msg.bytes, msg.len);
+	for (int i = 0; i < 20; i++) {
+		fake_now_ns += (uint64_t)5 * 1000000000;
+		fake_run();
+	}
+	cr_assert(c[2]->open);
+}
+
 /* ---- the end, at any time */
 
 Test(session, closing_at_every_byte_leaves_nothing)
