@@ -136,7 +136,7 @@ server_init(int core, const struct server_opts *o, char why[256])
 	err = drc_init(&c->drc, opts.drc_entries);
 	if (err)
 		goto no_drc;
-	session_sweep_init(c);
+	session_press_init(c);
 	cores[core] = c;
 	return 0;
 
@@ -164,8 +164,8 @@ server_fini(int core)
 {
 	struct proto_core *c = cores[core];
 
-	timer_stop(&c->sweep);
-	assert(c->receiving == 0);
+	session_press_fini(c);
+	assert(c->receiving == 0 && c->buf_waits == 0);
 	cores[core] = NULL;
 	drc_fini(&c->drc);
 	slab_fini(&c->sessions);

@@ -69,7 +69,6 @@ session_open(struct conn *conn, const struct sockaddr_storage *peer)
 	s->core = core;
 	s->client = hash_peer(peer);
 	s->op.resume = session_resume;
-	s->timer_op.resume = session_write_timeout;
 	s->in = no_input;
 	session_next_record(s);
 	s->next = core->first_session;
@@ -129,8 +128,9 @@ session_garbage(struct session *s, const char *what)
 
 /* ---- who holds up others ---- */
 
+#define LOOK_NS    5000000u                      /* after the buffers that WRITEs wait for */
 #define SWEEP_NS   (5 * (uint64_t)1000000000)
-#define STALLED_NS (30 * (uint64_t)1000000000) /* for one reply, or one payload */
+#define STALLED_NS (30 * (uint64_t)1000000000)   /* for one reply, or one payload */
 
 static const char *
 session_stalls(const struct session *s)
@@ -144,8 +144,8 @@ session_stalls(const struct session *s)
 	return NULL;
 }
 
-void
-session_close_stalled(struct proto_core *core)
+static void
+close_stalled(struct proto_core *core)
 {
 	char host[46];
 
@@ -161,33 +161,60 @@ session_close_stalled(struct proto_core *core)
 }
 
 static bool
-somebody_waits(const struct proto_core *core)
+pool_waits(const struct proto_core *core)
 {
 	return core->calls.first || core->reads.first || core->pages.first || core->longs.first;
 }
 
 static void
-session_sweep(struct op *op)
+put_off_writes(struct proto_core *core)
 {
-	struct proto_core *core = container_of(op, struct proto_core, sweep_op);
+	struct session *s, *next;
 
-	if (!somebody_waits(core))
-		return;
-	session_close_stalled(core);
-	timer_start(&core->sweep, SWEEP_NS, op);
+	for (s = core->first_session; s && core->buf_waits > 0; s = next) {
+		next = s->next;
+		if (s->waiting && s->stage == SESSION_WRITE_BUFS && reactor_now_ns() >= s->wait_until_ns)
+			session_write_put_off(s);
+	}
+}
+
+static void
+session_tick(struct op *op)
+{
+	struct proto_core *core = container_of(op, struct proto_core, tick_op);
+	bool was_stuck = core->stuck;
+
+	core->ticking = false;
+	put_off_writes(core);
+	if (pool_waits(core) || (core->stuck && !was_stuck))
+		close_stalled(core);
+	session_press(core);
 }
 
 void
 session_press(struct proto_core *core)
 {
-	if (core->sweep.slot == 0)
-		timer_start(&core->sweep, SWEEP_NS, &core->sweep_op);
+	uint64_t in_ns = core->buf_waits > 0 ? LOOK_NS : SWEEP_NS;
+
+	if (core->buf_waits == 0 && !pool_waits(core))
+		return;
+	/* It may be under way for something less urgent. */
+	if (core->ticking && (core->tick.due_ns <= reactor_now_ns() + in_ns || !timer_stop(&core->tick)))
+		return;
+	core->ticking = true;
+	timer_start(&core->tick, in_ns, &core->tick_op);
 }
 
 void
-session_sweep_init(struct proto_core *core)
+session_press_init(struct proto_core *core)
 {
-	core->sweep_op.resume = session_sweep;
+	core->tick_op.resume = session_tick;
+}
+
+void
+session_press_fini(struct proto_core *core)
+{
+	timer_stop(&core->tick);
 }
 
 /* ---- what holds it up ---- */

@@ -62,8 +62,7 @@ struct session {
 	struct buf *buf[WRITE_BUFS_MAX];
 	int nbufs;
 	uint64_t filling_since_ns;
-	struct timer timer;          /* of the wait for buffers */
-	struct op timer_op;
+	uint64_t wait_until_ns;      /* for buffers */
 	struct iovec iov[WRITE_BUFS_MAX + 1];
 	uint8_t pad[4];
 
@@ -87,14 +86,14 @@ int  session_export(struct session *s, uint32_t share, const struct export **e);
 /* The peer's address as text, without port; an IPv4-mapped one as IPv4. */
 void session_host(const struct session *s, char out[46]);
 /*
- * Somebody on this core waits for a pool: as long as that lasts, every few
- * seconds the connections are closed that hold memory and do not move, because
- * their peer neither takes replies nor sends the rest of a WRITE.  He loses
- * nothing by it that he cannot send again.
+ * Somebody on this core waits for a pool or for buffers.  As long as that
+ * lasts, WRITEs that have waited for too long are put off, and connections are
+ * closed that hold memory and do not move, because their peer neither takes
+ * replies nor sends the rest of a WRITE.  He loses nothing by it that he cannot send again.
  */
 void session_press(struct proto_core *core);
-void session_close_stalled(struct proto_core *core);
-void session_sweep_init(struct proto_core *core);
+void session_press_init(struct proto_core *core);
+void session_press_fini(struct proto_core *core);
 /* A call counts from its start until its reply is sent. */
 void session_call_started(struct session *s, uint32_t owed);
 void session_call_finished(struct session *s, uint32_t owed);
@@ -109,7 +108,8 @@ bool session_write_data(struct session *s);
 void session_write_start(struct session *s);
 /* Out of the line for buffers, if it stands there: true then. */
 bool session_write_leave(struct session *s);
-void session_write_timeout(struct op *op);
+/* It has waited for buffers long enough. */
+void session_write_put_off(struct session *s);
 /* Goes on after what it waited for. */
 void session_go_on(struct session *s);
 /* Gives back what a WRITE that will not be finished holds. */

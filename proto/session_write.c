@@ -74,42 +74,48 @@ session_write_leave(struct session *s)
 	if (s->stage != SESSION_WRITE_BUFS || !buf_cancel(&s->buf_wait))
 		return false;
 	s->nbufs = 0;
-	timer_stop(&s->timer);
+	s->core->buf_waits--;
 	return true;
 }
 
 void
-session_write_timeout(struct op *op)
+session_write_put_off(struct session *s)
 {
-	struct session *s = container_of(op, struct session, timer_op);
-
-	if (!s->waiting || !session_write_leave(s))
+	if (!session_write_leave(s))
 		return; /* the buffers came in the same lap */
 	s->core->stuck = true;
 	stats_add(&s->core->stats.refused_buf, 1);
-	session_close_stalled(s->core);
 	s->call->res = -E_JUKEBOX;
 	s->stage = SESSION_REST;
 	session_go_on(s);
 }
 
+/* Asks for them: true when they are here. */
+static bool
+get_bufs(struct session *s)
+{
+	struct proto_core *core = s->core;
+	uint32_t cap = buf_bytes(s);
+	enum buf_class class = cap == BUF_SMALL_BYTES ? BUF_SMALL : BUF_LARGE;
+
+	s->nbufs = (int)((s->data_len + cap - 1) / cap);
+	if (session_await(s, buf_get_many(&s->buf_wait, s->buf, s->nbufs, class, BUF_INGEST, &s->op)))
+		return true;
+	core->buf_waits++;
+	s->wait_until_ns = reactor_now_ns() + (core->stuck ? STUCK_WAIT_NS : core->opts->write_wait_ns);
+	stats_add(&core->stats.waited_buf, 1);
+	session_press(core);
+	session_pause(s);
+	return false;
+}
+
 bool
 session_write_bufs(struct session *s)
 {
-	uint32_t cap = buf_bytes(s);
-
-	if (s->nbufs == 0) {
-		enum buf_class class = cap == BUF_SMALL_BYTES ? BUF_SMALL : BUF_LARGE;
-
-		s->nbufs = (int)((s->data_len + cap - 1) / cap);
-		if (!session_await(s, buf_get_many(&s->buf_wait, s->buf, s->nbufs, class, BUF_INGEST, &s->op))) {
-			stats_add(&s->core->stats.waited_buf, 1);
-			timer_start(&s->timer, s->core->stuck ? STUCK_WAIT_NS : s->core->opts->write_wait_ns, &s->timer_op);
-			session_pause(s);
-			return false;
-		}
-	}
-	timer_stop(&s->timer);
+	if (s->nbufs > 0)
+		s->core->buf_waits--; /* they have come */
+	else if (!get_bufs(s))
+		return false;
 	s->core->stuck = false;
 	fill_from_head(s);
 	s->filling = 0;
@@ -229,7 +235,8 @@ session_write_drop(struct session *s)
 {
 	struct nfs_call *c = s->call;
 
-	timer_stop(&s->timer); /* the buffers may have come while it closed */
+	if (s->stage == SESSION_WRITE_BUFS && s->nbufs > 0)
+		s->core->buf_waits--; /* they came while it closed */
 	s->call = NULL;
 	s->core->receiving--;
 	while (s->nbufs > 0)
