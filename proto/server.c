@@ -48,7 +48,7 @@ set_defaults(void)
 	if (!opts.max_reads)
 		opts.max_reads = 512;
 	if (!opts.max_dir_pages)
-		opts.max_dir_pages = 16;
+		opts.max_dir_pages = 32;
 	if (!opts.drc_entries)
 		opts.drc_entries = 8192;
 	if (!opts.conn_calls)

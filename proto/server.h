@@ -30,7 +30,7 @@ struct server_opts {
 	uint32_t max_conns;            /* connections [4096]; the same as reactor_opts.max_conns */
 	uint32_t max_calls;            /* calls under way [4096] */
 	uint32_t max_reads;            /* READs among them [512] */
-	uint32_t max_dir_pages;        /* READDIRs among them [16] */
+	uint32_t max_dir_pages;        /* READDIRs among them, until their reply is made [32] */
 	uint32_t drc_entries;          /* duplicate request cache [8192] */
 	/* Limits of one connection. */
 	uint32_t conn_calls;           /* calls under way [256] */
