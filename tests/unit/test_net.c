@@ -760,13 +760,19 @@ dial_sleeper(void)
 {
 	static uint8_t frame[HEADER + 100000] = { 'e', 100000 >> 16, (100000 >> 8) & 0xff, 100000 & 0xff };
 	int fd = dial(), small = 4096, refused = 0;
+	size_t at = 0;
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-	while (refused < 20)
-		if (send(fd, frame, sizeof(frame), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(frame)) {
-			refused++; /* part of one at most, then nothing */
+	while (refused < 20) {
+		ssize_t n = send(fd, frame + at, sizeof(frame) - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n > 0) {
+			at = (at + (size_t)n) % sizeof(frame); /* the next begins where this one ends */
+		} else {
+			refused++;
 			usleep(5000);
 		}
+	}
 	return fd;
 }
 
