@@ -111,6 +111,7 @@ act_launch(struct act *a)
 	uint64_t now = a->issue;
 
 	assert(now);
+	a->first_issue = now;
 	a->state = ACT_AIR;
 	a->lane->busy++;
 	hold_slot(a->s1, now, a->effect);

@@ -11,6 +11,7 @@
 
 enum {
 	CANDIDATES = 512,       /* at one byte */
+	IDS_TRIED = 1 << 22,    /* to find whose a byte is */
 	WHOLE = 4 << 20,        /* files up to this are read whole */
 	MARGIN = 8 << 10,       /* around what was written: a write must not spill */
 };
@@ -287,36 +288,31 @@ gather_segment(struct content *c, uint32_t id, uint64_t off, uint64_t end)
 	c->next[c->nnext++] = (struct segment){ .off = off, .end = end, .id = id };
 }
 
-/* Says what a wrong byte is: zeros, an older write's, or nobody's. */
-static void
-explain(const struct content *c, uint64_t off, const uint8_t *data, size_t len,
-        const uint32_t *ids, int nids, char *why, size_t why_len)
+/* Whose bytes are these?  Ids are counted up from 1, so all can be tried. */
+static uint32_t
+whose(const uint8_t *data, uint64_t off, size_t len, size_t *n)
 {
-	size_t n, zeros = pattern_match(data, 0, off, len);
-	uint32_t best = 0;
-	size_t best_len = 7; /* fewer equal bytes mean nothing */
-
-	for (uint32_t i = 0; i < c->nchange; i++) {
-		size_t m = c->change[i].trunc ? 0 : pattern_match(data, c->change[i].id, off, len);
-
-		if (m > best_len) {
-			best = c->change[i].id;
-			best_len = m;
-		}
+	for (uint32_t id = 1; len >= 8 && id < IDS_TRIED; id++) {
+		*n = pattern_match(data, id, off, len);
+		if (*n >= 8)
+			return id;
 	}
-	for (uint32_t i = 0; i < c->nseg; i++) {
-		size_t m = pattern_match(data, c->seg[i].id, off, len);
+	return 0;
+}
 
-		if (m > best_len) {
-			best = c->seg[i].id;
-			best_len = m;
-		}
-	}
+/* Says what a wrong byte is: zeros, another write's, or nobody's. */
+static void
+explain(uint64_t off, const uint8_t *data, size_t len, const uint32_t *ids, int nids, char *why,
+        size_t why_len)
+{
+	size_t n, m, zeros = pattern_match(data, 0, off, len);
+	uint32_t id = zeros ? 0 : whose(data, off, len, &m);
+
 	n = (size_t)snprintf(why, why_len, "at byte %" PRIu64 ": found ", off);
-	if (best)
-		n += (size_t)snprintf(why + n, why_len - n, "%zu bytes of write #%u", best_len, best);
-	else if (zeros)
+	if (zeros)
 		n += (size_t)snprintf(why + n, why_len - n, "%zu zeros", zeros);
+	else if (id)
+		n += (size_t)snprintf(why + n, why_len - n, "%zu bytes of write #%u", m, id);
 	else
 		n += (size_t)snprintf(why + n, why_len - n, "bytes of no write (%02x)", data[0]);
 	n += (size_t)snprintf(why + n, why_len - n, ", allowed is");
@@ -348,7 +344,7 @@ content_check(struct content *c, const struct view *v, uint64_t off, const uint8
 				}
 			}
 			if (!best) {
-				explain(c, off, data, end - off, ids, nids, why, why_len);
+				explain(off, data, end - off, ids, nids, why, why_len);
 				return -1;
 			}
 			if (gather)

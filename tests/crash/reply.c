@@ -284,8 +284,8 @@ excused(const struct act *a, uint32_t status)
 		return true;
 	if (status == NFSERR_STALE && on_node && n->dying)
 		return true;
-	if (status == NFSERR_NOT_SYNC && a->guarded)
-		return n->touched > a->issue || n->linked > a->issue;
+	if (status == NFSERR_NOT_SYNC && a->guarded && !a->applied)
+		return n->touched > a->first_issue || n->linked > a->first_issue;
 	return false;
 }
 

@@ -30,7 +30,8 @@ struct act {
 	struct lane *lane;
 	enum act_state state;
 	uint32_t proc;             /* enum nfs_proc */
-	uint64_t issue;
+	uint64_t issue;            /* logical time of the call, or of its being sent again */
+	uint64_t first_issue;      /* of the call */
 	uint32_t record;           /* of the history */
 	const uint32_t *want;      /* statuses that are right, ended by ANY_END */
 	bool effect;               /* NFS_OK changes the world */
