@@ -100,7 +100,7 @@ hdr-check:
 layers:
 	@tools/layers.sh
 list-crash-points:
-	@grep -rhoE 'crash_point\("[^"]+"\)' $(DIRS) | sed 's/.*("//; s/")//' | sort -u
+	@grep -rhoE --include='*.c' 'crash_point\("[^"]+"\)' $(DIRS) | sed 's/.*("//; s/")//' | sort -u
 
 # ---- the two commands of the README
 DATA ?= ./data
