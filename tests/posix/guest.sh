@@ -14,7 +14,7 @@ while read -r t; do
 	mkdir "$RESULT/claim/$name" 2>/dev/null || continue # another guest's
 	mkdir work
 	rc=0
-	(cd work && exec timeout 200 sh "$pjd/tests/$t" >/tmp/tap 2>/tmp/err) || rc=$?
+	(cd work && exec timeout 900 sh "$pjd/tests/$t" >/tmp/tap 2>/tmp/err) || rc=$?
 	[ $rc = 0 ] || echo "# $t ended with $rc" >>/tmp/tap
 	cp /tmp/tap "$RESULT/tap/$name"
 	rm -rf work
