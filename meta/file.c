@@ -212,8 +212,7 @@ file_forget(struct inode *i)
 
 	if (!f)
 		return;
-	retire_hold(f, 0);
-	extents_clear(&f->dirty);
+	extents_clear(&f->dirty); /* its removal is durable (inode_forget) */
 	usage_pending(i->attr.share, -(int64_t)f->shown);
 	f->shown = 0;
 	file_core->stats.dirty_bytes -= f->counted;

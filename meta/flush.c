@@ -127,7 +127,7 @@ arm_age(struct flush_core *c)
 
 	if (!f || c->age.slot != 0 || c->stopping)
 		return;
-	due = f->since_ns + file_options()->upload_delay_ns;
+	due = f->since_ns ? f->since_ns + file_options()->upload_delay_ns : now;
 	timer_start(&c->age, MAX(due, now + AGE_POLL_NS) - now, &c->aged);
 }
 
@@ -422,6 +422,8 @@ flush_fini(void)
 	struct flush_core *c = flush_core;
 
 	assert(!c->flushes); /* file_stop was waited for */
+	timer_stop(&c->age);
+	timer_stop(&c->backoff);
 	upload_fini();
 	flush_commit_fini();
 	slab_fini(&c->drain_slab);

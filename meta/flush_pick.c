@@ -328,7 +328,8 @@ pick_ready(struct flush *fl)
 bool
 flush_is_due(const struct file *f)
 {
-	return flush_core->pressure || flush_core->drains ||
+	/* What an earlier run left (born at 0) keeps all cores' journals from being used again. */
+	return f->since_ns == 0 || flush_core->pressure || flush_core->drains ||
 	       f->since_ns + file_options()->upload_delay_ns <= reactor_now_ns();
 }
 

@@ -492,6 +492,7 @@ garbage_fini(void)
 
 	if (!g)
 		return;
+	timer_stop(&g->timer);
 	trunc_scan_fini(&g->list);
 	kv_batch_free(g->batch);
 	free(g->name);

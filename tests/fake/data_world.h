@@ -33,6 +33,7 @@ static struct {
 	int cores;
 	uint64_t buf_bytes;
 	struct file_opts file;
+	void (*before_laps)(void); /* on each core, after the replay */
 	char why[256];
 } data = {
 	.buf_bytes = 64 * MIB,
@@ -48,7 +49,11 @@ data_init(int core, void *arg)
 	int res = meta_init(core);
 
 	(void)arg;
-	return res < 0 ? res : file_init(core);
+	if (res == 0)
+		res = file_init(core);
+	if (res == 0 && data.before_laps)
+		data.before_laps();
+	return res;
 }
 
 HELPER void

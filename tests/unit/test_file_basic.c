@@ -227,6 +227,13 @@ Test(file, lost_and_damaged_objects_are_errors)
 	data_stop();
 }
 
+/* The first record's payload lies behind the segment's header and the group's descriptor. */
+static void
+damage_journal(void)
+{
+	shell("for f in journal/*; do printf x | dd of=$f bs=1 seek=20000 conv=notrunc 2>/dev/null; done");
+}
+
 /* What is only in the journal, and damaged there: EIO for who reads it, and the others go on. */
 Test(file, damaged_journals_are_errors)
 {
@@ -241,9 +248,8 @@ Test(file, damaged_journals_are_errors)
 	cr_assert(eq(int, data_write(bad, 0, out, 60000, STABLE_FILE_SYNC), 0));
 	cr_assert(eq(int, data_write(good, 0, out, 60000, STABLE_FILE_SYNC), 0));
 	data_close();
+	data.before_laps = damage_journal;
 	data_open(1);
-	/* The first record's payload lies behind the segment's header and the group's descriptor. */
-	shell("for f in journal/*; do printf x | dd of=$f bs=1 seek=20000 conv=notrunc 2>/dev/null; done");
 	cr_assert(eq(int, data_read_as(bad, &superuser, 0, in, 4096, NULL), -E_DAMAGED));
 	check_bytes(good, 0, out, 60000);
 	cr_assert(eq(int, rig_call(0, start_drain, NULL), -EIO));

@@ -134,7 +134,7 @@ churn(int i)
 static void
 work(int i)
 {
-	struct shared_file *s = &sh->file[i];
+	struct shared_file *s = &sh->file[i % FILES];
 
 	if (i >= FILES)
 		churn(i);
