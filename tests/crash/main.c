@@ -361,7 +361,7 @@ end_round(struct crash *c)
 	history_note(r->history, r->round, r->world.clock, note);
 	if (!r->opt.powercut || c->plan.ending == TERMINATE)
 		return;
-	if (power_cut(&r->rng, c->plan.marks, note, sizeof(note)) < 0)
+	if (power_cut(&r->rng, c->plan.marks, r->opt.overcut, note, sizeof(note)) < 0)
 		snprintf(note, sizeof(note), "power cut: no marks");
 	history_note(r->history, r->round, r->world.clock, note);
 }
@@ -519,6 +519,7 @@ usage(void)
 	        "usage: crash --binary PATH --dir DIR [--rounds N] [--seed S] [--cores N]\n"
 	        "  --points 'NAME ...'   crash points of this build\n"
 	        "  --powercut            damage what was not synced before each restart\n"
+	        "  --overcut             and some of what was synced: this must fail\n"
 	        "  --work-ms N           work this long in a round at most (default 700)\n"
 	        "  --reformat N          a fresh volume every N rounds (default 40)\n"
 	        "  --failures N          stop after N failures (default 1)\n"
@@ -559,7 +560,8 @@ parse(struct options *o, int argc, char **argv)
 		{ "binary", 1, NULL, 'b' },   { "dir", 1, NULL, 'd' },
 		{ "rounds", 1, NULL, 'r' },   { "seed", 1, NULL, 's' },
 		{ "cores", 1, NULL, 'c' },    { "points", 1, NULL, 'p' },
-		{ "powercut", 0, NULL, 'P' }, { "work-ms", 1, NULL, 'w' },
+		{ "powercut", 0, NULL, 'P' }, { "overcut", 0, NULL, 'O' },
+		 { "work-ms", 1, NULL, 'w' },
 		{ "reformat", 1, NULL, 'f' }, { "failures", 1, NULL, 'F' },
 		{ "only", 1, NULL, 'o' },     { "no-resend", 0, NULL, 'R' },
 		{ "no-usage", 0, NULL, 'U' },
@@ -578,6 +580,7 @@ parse(struct options *o, int argc, char **argv)
 		case 's': o->seed = strtoull(optarg, NULL, 0); break;
 		case 'c': o->cores = atoi(optarg); break;
 		case 'p': o->points = optarg; break;
+		case 'O': o->overcut = true; /* fall through */
 		case 'P': o->powercut = true; break;
 		case 'w': o->work_ms = (uint32_t)atoi(optarg); break;
 		case 'f': o->reformat = (uint32_t)atoi(optarg); break;

@@ -115,7 +115,7 @@ damage(struct rng *rng, const struct mark *m, uint64_t *bytes, int *cuts)
 }
 
 int
-power_cut(struct rng *rng, const char *marks, char *note, size_t len)
+power_cut(struct rng *rng, const char *marks, bool too_much, char *note, size_t len)
 {
 	uint64_t bytes = 0;
 	int n, cuts = 0, err = 0;
@@ -123,6 +123,8 @@ power_cut(struct rng *rng, const char *marks, char *note, size_t len)
 
 	if (!m)
 		return -ENOENT;
+	for (int i = 0; i < n && too_much; i++)
+		m[i].off -= m[i].off / 8;
 	for (int i = 0; i < n && !err; i++)
 		err = damage(rng, &m[i], &bytes, &cuts);
 	snprintf(note, len, "power cut: %d files, %" PRIu64 " bytes, %d cut", n, bytes, cuts);

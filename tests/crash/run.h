@@ -63,7 +63,7 @@ struct options {
 	const char *binary, *dir, *points; /* points: names of crash points, by spaces */
 	uint64_t seed;
 	int rounds, cores, mount_offset, failures;
-	bool powercut, resend, usage, strict, verbose;
+	bool powercut, overcut, resend, usage, strict, verbose;
 	uint32_t work_ms;          /* the longest work in a round */
 	uint32_t reformat;         /* rounds on one volume */
 	uint32_t only;             /* a bit for each procedure to work with, 0: all */
@@ -165,8 +165,9 @@ void tune_volume(struct rng *rng, const char *dir, char *note, size_t len);
 /* ---- power.c */
 /*
  * Damages what lies beyond the marks of a sync-marks file as a power cut could;
- * says what it did in note.
+ * says what it did in note.  too_much: also an eighth of what was synced, which no
+ * server survives, so that the test itself can be tested.
  */
-int power_cut(struct rng *rng, const char *marks, char *note, size_t len);
+int power_cut(struct rng *rng, const char *marks, bool too_much, char *note, size_t len);
 
 #endif
