@@ -90,9 +90,7 @@ size_t key_once(uint8_t *k, uint32_t core, uint32_t slot);
 
 #define COOKIE_DOT    1u
 #define COOKIE_DOTDOT 2u
-/* SipHash-2-4 (Aumasson, Bernstein 2012). */
-uint64_t siphash24(const uint8_t key[16], const void *data, size_t len);
-/* 63 bits and above COOKIE_DOTDOT: a READDIR cookie. */
+/* 63 bits and above COOKIE_DOTDOT: a READDIR cookie.  SipHash-2-4 of the name. */
 uint64_t name_hash(const uint8_t secret[16], const char *name, size_t len);
 
 /* Encoders return the length; `v` has room for ATTR_BYTES_MAX (+ target) etc. */
