@@ -8,7 +8,7 @@
 
 /*
  * Encoding cannot fail, decoding has a sticky error: a short value reads as
- * zeros and is reported once, at the end (STYLE 7).
+ * zeros and is reported once, at the end.
  */
 struct writer { uint8_t *p; };
 struct reader { const uint8_t *p; size_t left; bool bad; };

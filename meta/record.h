@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys and values in RocksDB (DESIGN §3).  Keys are big-endian so that they sort;
+ * Keys and values in RocksDB.  Keys are big-endian so that they sort;
  * values little-endian with a version byte first.  Pure functions, any thread.
  * Decoders answer -E_FORMAT for a version that they do not know, -E_DAMAGED for a wrong length.
  *

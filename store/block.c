@@ -121,7 +121,7 @@ object_tail_encode(uint8_t *out, size_t cap, const uint8_t uuid[16], const struc
 	return object_tail_finish(&t, uuid, end);
 }
 
-/* ---- decoding: a short input reads as zeros and is reported once, at the end (STYLE 7) ---- */
+/* ---- decoding: a short input reads as zeros and is reported once, at the end ---- */
 
 struct reader { const uint8_t *p; size_t left; bool bad; };
 

@@ -199,7 +199,7 @@ Test(blockio, there_and_back)
 	cr_assert(eq(u64, cache_stats(0)->errors, 0));
 }
 
-/* The object is on disk as DESIGN §4 has it: whoever finds it can read it without us. */
+/* The object is on disk as store/block.h has it: whoever finds it can read it without us. */
 Test(blockio, object_explains_itself)
 {
 	static uint8_t object[PLAIN + 4096];
