@@ -26,7 +26,7 @@ for what in "$@"; do
 	rm -rf "$dir/v" "$dir/marker"
 	rc=0
 	SABOTAGE=$what MARKER=$dir/marker DITTOFS_SABOTAGE=$PWD/tests/crash/sabotage.sh \
-		build/tests/crash --binary tests/crash/ganesha.sh --dir "$dir/v" --rounds 40 --seed 7 \
+		build/tests/crash --binary tests/client/ganesha.sh --dir "$dir/v" --rounds 40 --seed 7 \
 		--loose --no-resend --no-usage --mount-offset 1 >"$dir/out" 2>&1 || rc=$?
 	found=$(grep -m1 FAIL "$dir/out" || true)
 	if [ "$what" = none ] && [ $rc -eq 0 ]; then
