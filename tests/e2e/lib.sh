@@ -18,6 +18,7 @@ LOG=$WORK/server.log     # of every start, one after another
 RESULT=$WORK/result      # shared with all guests, there $RESULT too
 SERVER=                  # pid while it runs
 GUESTS=()                # pids of guest_start, oldest first
+STARTED=0                # how many ever; $WORK/guest.N has the exit status of the Nth
 
 fail() { echo "FAIL: $*" >&2; exit 1; }
 note() { echo "$(date +%T) $*"; }
@@ -89,7 +90,16 @@ guest() {
 
 guest_start() {
 	guest_command "$@"
-	"${COMMAND[@]}" &
+	STARTED=$((STARTED + 1))
+	# the status goes to a file: the shell forgets it once another child gets the same pid
+	(
+		trap 'kill "$pid"' TERM
+		rc=0
+		"${COMMAND[@]}" &
+		pid=$!
+		wait "$pid" || rc=$?
+		echo "$rc" >"$WORK/guest.$STARTED"
+	) &
 	GUESTS+=($!)
 }
 
@@ -114,15 +124,17 @@ guest_command() {
 
 # Waits for all of guest_start; fails where one did.
 guest_wait() {
-	local p bad=0
-	for p in "${GUESTS[@]}"; do wait "$p" || bad=$?; done
+	local n
+	while guests_run; do sleep 0.1; done
 	GUESTS=()
-	[ $bad = 0 ] || fail "a guest ended with $bad"
+	for ((n = 1; n <= STARTED; n++)); do
+		[ "$(cat "$WORK/guest.$n")" = 0 ] || fail "guest $n ended with $(cat "$WORK/guest.$n")"
+	done
 }
 
 guests_run() {
-	local p
-	for p in "${GUESTS[@]}"; do kill -0 "$p" 2>/dev/null && return 0; done
+	local n
+	for ((n = 1; n <= STARTED; n++)); do [ -s "$WORK/guest.$n" ] || return 0; done
 	return 1
 }
 

@@ -156,7 +156,7 @@ def main():
     if sys.argv[1] == "input":
         root, quick = sys.argv[2], sys.argv[3] == "quick"
         seed = int(os.environ.get("SEED", "1"))
-        make(root + "/tree", 500 if quick else 4000, seed)
+        make(root + "/tree", 500 if quick else 2500, seed)
         write_sums(root + "/tree", root + "/tree.sums")
         make(root + "/small", 300, seed + 1)  # for git, to which each file is an object more
         project(root + "/project")

@@ -35,7 +35,7 @@ cd ../origin
 git gc -q --prune=now
 drop_caches
 for r in . ../linked ../packed; do
-	git -C "$r" fsck --full --strict --no-progress
+	git -C "$r" fsck --full --strict --no-progress 2>/tmp/fsck || { cat /tmp/fsck >&2; exit 1; }
 	# refresh compares what is on disk with the index by content
 	changed=$(git -C "$r" status --porcelain)
 	[ -z "$changed" ] || { echo "$r: $changed" >&2; exit 1; }
