@@ -18,7 +18,7 @@
 #include "tests/crash/points.h"
 #include "tests/crash/run.h"
 
-enum { START_MS = 30000, STOP_MS = 30000, SETTLE_MS = 30000, TRIES = 6 };
+enum { START_MS = 30000, STOP_MS = 30000, SETTLE_MS = 30000, TRIES = 6, RARE_POINT_MS = 3000 };
 
 /* How the calls without an answer are settled after a restart. */
 enum after { LOOK_ONLY, RESEND_THEN_LOOK, LOOK_THEN_RESEND };
@@ -344,9 +344,9 @@ end_round(struct crash *c)
 		snprintf(note, sizeof(note), "SIGTERM");
 		terminate(c);
 	} else {
-		/* a connection may have closed an instant before the process is gone */
-		if (!run_connected(r))
-			nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+		/* connections close before the process is gone: a thread may wait for the disk */
+		for (int i = 0; i < 400 && !run_connected(r) && !server_ended(&r->server); i++)
+			nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
 		if (server_ended(&r->server))
 			died(c, "at work");
 		else if (!run_connected(r))
@@ -426,12 +426,17 @@ static bool
 round_run(struct crash *c)
 {
 	struct run *r = &c->run;
+	uint32_t ms;
 
 	r->world.round = ++r->round;
 	plan_make(c);
+	/* a point that did not come before gets more time */
+	ms = c->plan.point && c->plan.point->planned > 1 + c->plan.point->hit ?
+	             RARE_POINT_MS :
+	             (uint32_t)rng_between(&r->rng, 20, r->opt.work_ms);
 	if (start_and_settle(c) == 0) {
 		progress(c);
-		run_work(r, (uint32_t)rng_between(&r->rng, 20, r->opt.work_ms));
+		run_work(r, ms);
 	}
 	if (r->server.pid || !r->failed)
 		end_round(c);

@@ -23,6 +23,22 @@ static const uint32_t want_inval[] = { NFSERR_INVAL, ANY_END };
 static const uint32_t want_notsync[] = { NFSERR_NOT_SYNC, ANY_END };
 static const uint32_t want_ok_exist[] = { NFS_OK, NFSERR_EXIST, ANY_END };
 
+/* So many chunks of 64 MiB that a truncation of one takes several steps. */
+enum { CHUNKS = 400, CHUNKS_MANY = 280 };
+
+static bool
+has_many_chunks(const struct node *n)
+{
+	return n->type == NFS_REG && n->id % 40 == 39;
+}
+
+/* It is to get them first: what would shorten or remove it waits, most of the time. */
+static bool
+is_growing(struct world *w, const struct node *n)
+{
+	return n && has_many_chunks(n) && n->content.nseg < CHUNKS_MANY && rng_percent(&w->rng, 98);
+}
+
 static struct act *
 begin(struct run *r, struct lane *lane, uint32_t proc)
 {
@@ -118,7 +134,8 @@ create_again(struct run *r, struct lane *lane, struct slot *s)
 		a->want = want_exist;
 	} else if (n->type != NFS_REG) {
 		a->want = want_exist_type;
-	} else if (n->content.nchange < CHANGES_MAX && rng_percent(&w->rng, 50)) {
+	} else if (n->content.nchange < CHANGES_MAX && !is_growing(w, n) &&
+	           rng_percent(&w->rng, 50)) {
 		a->sattr.set = NFS_SET_SIZE;
 		a->has_change = a->effect = true;
 		a->change = content_trunc(&n->content, 0, a->issue);
@@ -224,7 +241,7 @@ pick_remove(struct run *r, struct lane *lane)
 	struct node *n = s ? s->node : NULL;
 	struct act *a;
 
-	if (!s || (n && n->busy_links))
+	if (!s || (n && n->busy_links) || is_growing(w, n))
 		return false;
 	a = begin(r, lane, NFS_REMOVE);
 	use_slot1(a, s);
@@ -353,7 +370,7 @@ pick_rename(struct run *r, struct lane *lane)
 	}
 	if (!s1 || !s2 || s1 == s2 || s1->busy || s1->dir->exclusive || s1->dir->dying)
 		return false;
-	if (n && (n->busy_links || n->exclusive))
+	if ((n && (n->busy_links || n->exclusive)) || is_growing(w, s2->node))
 		return false;
 	use_slot1(&plan, s1);
 	plan.s2 = s2;
@@ -459,6 +476,8 @@ pick_setattr(struct run *r, struct lane *lane)
 static uint64_t
 file_base(struct world *w, const struct node *n)
 {
+	if (has_many_chunks(n))
+		return rng_below(&w->rng, CHUNKS) << 26;
 	static const uint64_t far[] = { 0, 63ull << 20, 64ull << 20, (4ull << 30) - 70000,
 		                        5ull << 30, (1ull << 40) - 4096 };
 
@@ -481,7 +500,7 @@ pick_offset(struct world *w, const struct node *n)
 	if (rng_percent(&w->rng, 15))
 		off = 0;
 	/* at what is the end, as appends do */
-	if (rng_percent(&w->rng, 15) && content_extent(&n->content) < file_span(n))
+	if (!has_many_chunks(n) && rng_percent(&w->rng, 15) && content_extent(&n->content) < file_span(n))
 		return content_extent(&n->content);
 	return file_base(w, n) + off;
 }
@@ -491,6 +510,11 @@ pick_file(struct world *w)
 {
 	struct node *n = world_pick(w, NFS_REG);
 
+	/* the first with many chunks gets enough to have them */
+	if (rng_percent(&w->rng, 12))
+		for (uint32_t i = 0; i < w->nnodes; i++)
+			if (has_many_chunks(w->node[i]) && !w->node[i]->dying)
+				return w->node[i];
 	/* a few files get most of the calls, so that they meet */
 	if (rng_percent(&w->rng, 50))
 		for (uint32_t i = 0; i < w->nnodes; i++) {
@@ -511,7 +535,7 @@ pick_trunc(struct run *r, struct lane *lane)
 	struct node *n = pick_file(w);
 	struct act *a;
 
-	if (!n || n->content.nchange >= CHANGES_MAX)
+	if (!n || n->content.nchange >= CHANGES_MAX || is_growing(w, n))
 		return false;
 	a = begin(r, lane, NFS_SETATTR);
 	a->n1 = n;
@@ -547,7 +571,9 @@ pick_len(struct world *w, const struct node *n)
 	               d < 98 ? 1 << 20 :
 	                        rng_between(&w->rng, 1, 1 << 20);
 
-	return (uint32_t)(len < max ? len : max);
+	if (has_many_chunks(n) && len > 8192)
+		len %= 8192;
+	return (uint32_t)(len < max ? len : max) + !len;
 }
 
 static bool

@@ -20,16 +20,32 @@ points_init(struct points *p, const char *names)
 	}
 }
 
+static bool
+is_format(const struct point *pt)
+{
+	return strncmp(pt->name, POINTS_FORMAT, strlen(POINTS_FORMAT)) == 0;
+}
+
+static struct point *
+next_point(struct points *p, bool missed_only)
+{
+	for (int i = 0; i < p->n; i++) {
+		struct point *pt = &p->point[p->next++ % p->n];
+
+		if (!is_format(pt) && (!missed_only || (pt->planned && !pt->hit)))
+			return pt;
+	}
+	return NULL;
+}
+
 struct point *
 points_pick(struct points *p, struct rng *rng, uint32_t *count)
 {
-	struct point *pt = NULL;
+	/* every fourth time another try for one that did not come */
+	struct point *pt = rng_percent(rng, 25) ? next_point(p, true) : NULL;
 
-	for (int i = 0; i < p->n && !pt; i++) {
-		pt = &p->point[p->next++ % p->n];
-		if (strncmp(pt->name, POINTS_FORMAT, strlen(POINTS_FORMAT)) == 0)
-			pt = NULL;
-	}
+	if (!pt)
+		pt = next_point(p, false);
 	if (!pt)
 		return NULL;
 	pt->planned++;
