@@ -41,6 +41,18 @@ journal_kept_from(void)
 	return file_core->kept_from;
 }
 
+/*
+ * Never less than before: when all is retired the journal says so, and with the next
+ * record it is back at the start of the segment.  But files were cut without a
+ * record in the journal since then, because nothing below would ever be replayed.
+ */
+uint64_t
+journal_tail_now(void)
+{
+	file_core->tail = MAX(file_core->tail, journal_tail(file_core->journal));
+	return file_core->tail;
+}
+
 void
 journal_tail_applied(uint64_t tail)
 {

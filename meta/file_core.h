@@ -85,6 +85,7 @@ struct file_core {
 	struct file_list clean, dirty, stuck;
 	struct retire retire;
 	uint64_t kept_from;
+	uint64_t tail;               /* the greatest that journal_tail has said */
 	uint64_t reclaim_again_ns;
 	struct op *stopped, stop;    /* who waits for file_stop */
 	struct timer stop_timer;
@@ -119,6 +120,8 @@ bool file_is_stuck(void);
 struct journal *file_journal(void);
 /* Records below it are not found by the next start; as RocksDB knows by now. */
 uint64_t journal_kept_from(void);
+/* What to put: all records of this core below it are retired. */
+uint64_t journal_tail_now(void);
 /* A batch with journal_tail_put(tail) was applied. */
 void journal_tail_applied(uint64_t tail);
 struct file_stats *file_count(void);

@@ -203,7 +203,7 @@ build(struct flush *fl)
 			return res;
 	}
 	put_pack(fl);
-	fl->tail = journal_tail(file_journal());
+	fl->tail = journal_tail_now();
 	journal_tail_put(fl->batch, fl->tail);
 	usage_add(fl->batch, fl->share, fl->used, 0);
 	return 0;

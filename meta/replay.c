@@ -91,7 +91,7 @@ release_start(struct replay *r)
 	r->step.resume = release_run;
 	r->stage = REPLAY_WRITTEN;
 	kv_batch_clear(r->batch);
-	journal_tail_put(r->batch, journal_tail(file_journal()));
+	journal_tail_put(r->batch, journal_tail_now());
 	if (kv_write(&r->write, r->batch, &r->step) == OP_DONE)
 		reactor_post(&r->step, r->step.res);
 }

@@ -18,7 +18,7 @@ retire_start(struct retire *r)
 	r->stage = RETIRE_WRITTEN;
 	kv_batch_clear(r->batch);
 	/* Anything that is written now is synced after what was written before. */
-	r->tail = journal_tail(file_core->journal);
+	r->tail = journal_tail_now();
 	journal_tail_put(r->batch, r->tail);
 	if (kv_write(&r->write, r->batch, &r->step) == OP_DONE)
 		reactor_post(&r->step, r->step.res);
@@ -55,7 +55,7 @@ tail_note(void)
 {
 	struct retire *r = &file_core->retire;
 
-	if (!r->running && !r->broken && journal_tail(file_core->journal) != r->tail)
+	if (!r->running && !r->broken && journal_tail_now() != r->tail)
 		retire_start(r);
 }
 
