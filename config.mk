@@ -29,4 +29,4 @@ DEPS_BUILD = gcc libc6-dev pkg-config liburing-dev libtirpc-dev librocksdb-dev l
              libbsd-dev libcyaml-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libyaml-dev
 DEPS_TEST  = libcriterion-dev clang-14 libclang-rt-14-dev python3 git rsync sqlite3 fio \
              kmod nfs-common iproute2 netbase procps
-DEPS_BENCH = nfs-ganesha nfs-ganesha-vfs rpcbind
+DEPS_BENCH = iproute2 nfs-ganesha nfs-ganesha-vfs rpcbind

@@ -4,6 +4,12 @@
 # in turn, ROUNDS times; prints a table of medians (Markdown) and keeps the raw lines.
 #   bench/run.sh --binary PATH --client PATH [--rounds N] [--dir DIR]
 cd "$(dirname "$0")/.." || exit 1
+# nfs-ganesha insists on an rpcbind, so all of it runs in a network and /run of its own.
+if [ -z "${BENCH_INSIDE:-}" ]; then
+	[ "$(id -u)" = 0 ] || { echo "bench/run.sh: must be root, for a network namespace" >&2; exit 2; }
+	BENCH_INSIDE=1 exec unshare --net --mount "$PWD/bench/run.sh" "$@"
+fi
+ip link set lo up && mount -t tmpfs run /run && mkdir -p /run/rpcbind || exit 1
 rounds=5 dir=build/bench-data depths="1 16 64" binary= client=
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -17,7 +23,8 @@ port=21049 gport=22049
 raw=$dir/raw.jsonl
 rm -rf "$dir"
 mkdir -p "$dir" || exit 1
-pids=
+rpcbind -w -f &
+pids=$!
 trap 'kill $pids 2>/dev/null; wait' EXIT
 
 "$binary" format "$dir/ditto" >"$dir/format.log" || exit 1
@@ -38,9 +45,9 @@ tests="write read randread randwrite create stat readdirplus remove"
 for round in $(seq "$rounds"); do
 	for depth in $depths; do
 		echo "round $round of $rounds, $depth outstanding" >&2
-		"$client" 127.0.0.1:$port /export --depth $depth --pid $ditto $tests |
+		"$client" 127.0.0.1:$port /export --seconds 1 --depth $depth --pid $ditto $tests |
 			sed "s/^{/{\"server\": \"dittofs\", \"round\": $round, /" >>"$raw" || exit 1
-		"$client" 127.0.0.1:$gport /export --depth $depth --pid $ganesha --mount-port $((gport + 1)) $tests |
+		"$client" 127.0.0.1:$gport /export --seconds 1 --depth $depth --pid $ganesha --mount-port $((gport + 1)) $tests |
 			sed "s/^{/{\"server\": \"ganesha\", \"round\": $round, /" >>"$raw" || exit 1
 	done
 done
