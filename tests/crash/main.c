@@ -431,7 +431,7 @@ round_run(struct crash *c)
 	r->world.round = ++r->round;
 	plan_make(c);
 	/* a point that did not come before gets more time */
-	ms = c->plan.point && c->plan.point->planned > 1 + c->plan.point->hit ?
+	ms = c->plan.point && c->plan.point->planned > 1 && !c->plan.point->hit ?
 	             RARE_POINT_MS :
 	             (uint32_t)rng_between(&r->rng, 20, r->opt.work_ms);
 	if (start_and_settle(c) == 0) {
