@@ -290,7 +290,8 @@ event_read(struct ring_req *r, int res, uint32_t flags)
 static bool
 quiet(void)
 {
-	return !anything_ready() && ring_inflight() <= 1 && !shard_blocked() &&
+	/* What the ring has is in flight until it is reaped; its "task work" flag alone may stay set with nothing behind it. */
+	return !me.ready.head && !shard_ready() && ring_inflight() <= 1 && !shard_blocked() &&
 	       worker_outstanding() == 0 && me.held == 0 && buf_idle() && net_idle();
 }
 
