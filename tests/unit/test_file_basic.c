@@ -318,3 +318,35 @@ Test(file, readahead_brings_what_comes_next)
 	cr_assert(cache_stats(0)->hits > 16);
 	data_stop();
 }
+
+/*
+ * The journal's tail as RocksDB knows it never goes back: a file that was cut when all was retired has no record
+ * of that in the journal, and a later start must not find its old bytes there.
+ */
+Test(file, what_was_cut_without_a_record_stays_cut)
+{
+	static const uint8_t zeros[100000];
+	struct fref cut, kept, other;
+
+	data.file.upload_delay_ns = NEVER;
+	data_start(1);
+	cut = data_create("cut");
+	kept = data_create("kept");
+	other = data_create("other");
+	fill(out, 100000, 1);
+	cr_assert(eq(int, data_write(cut, 0, out, 100000, STABLE_FILE_SYNC), 0));
+	data_drain();
+	usleep(100000); /* all is retired, and RocksDB is told */
+	cr_assert(eq(int, data_truncate(cut, 0), 0));
+	/* The journal is in use again, in the same segment; a truncation of what is dirty tells RocksDB its tail. */
+	cr_assert(eq(int, data_write(kept, 0, out, 100000, STABLE_FILE_SYNC), 0));
+	cr_assert(eq(int, data_write(other, 0, out, 100000, STABLE_FILE_SYNC), 0));
+	cr_assert(eq(int, data_truncate(other, 0), 0));
+	usleep(100000);
+	data_close();
+	data_open(1);
+	cr_assert(eq(int, data_truncate(cut, 100000), 0));
+	check_bytes(cut, 0, zeros, 100000);
+	check_bytes(kept, 0, out, 100000);
+	data_stop();
+}
