@@ -14,7 +14,7 @@ usage() {
 	cat <<'U'
 usage: tests/e2e/run.sh [--binary PATH] [--quick] [--only NAME]... [--cores N] [--keep] [--list]
   --binary PATH  the dittofs to test                 (build/release-none/dittofs)
-  --quick        a subset, about a minute
+  --quick        a subset, half a minute to two
   --only NAME    only scenarios with NAME in their name
   --cores N      of the server                       (2)
   --keep         keep the work folder of every scenario

@@ -13,7 +13,7 @@ usage() {
 	cat <<'U'
 usage: tests/posix/run-posix.sh --pjdfstest PATH [--mode quick|full] [--binary PATH] [--cores N] [--guests N] [--keep DIR]
   --pjdfstest PATH  a built checkout of pjdfstest, or PJDFSTEST in the environment
-  --mode quick      a part of it, about a minute; full is all of it (about 5)
+  --mode quick      a part of it, one or two minutes; full is all of it (5 to 10)
   --keep DIR        copies every TAP file and the server's log there
 Exit status 0: no failure but those in known_failures.txt.
 U
