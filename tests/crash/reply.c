@@ -305,7 +305,11 @@ reply_act(struct act *a, struct nfs_result *res)
 		return;
 	}
 	if (!wanted(a, res->status)) {
-		act_void(a);
+		/* it may have come before the removal that made it stale: then others saw it */
+		if (a->has_change && res->status == NFSERR_STALE)
+			a->n1->content.change[a->change].weak = true;
+		else
+			act_void(a);
 		if (!excused(a, res->status))
 			wrong_status(a, res->status);
 		return;
