@@ -40,7 +40,7 @@ suite powercut     tests/crash/run.sh --binary build/debug-none/dittofs --rounds
 suite load         tests/load/run.sh --binary build/release-none/dittofs
 suite e2e          tests/e2e/run.sh --binary build/release-none/dittofs
 suite build-asan   build BUILD=debug SAN=address,undefined all
-suite e2e-asan     tests/e2e/run.sh --binary build/debug-address+undefined/dittofs --quick
+suite e2e-asan     env SLOW=3 tests/e2e/run.sh --binary build/debug-address+undefined/dittofs --quick
 
 printf '\n%-16s %7s %7s %8s %8s\n%s\n' SUITE passed failed skipped time "$table"
 echo "$passed passed, $failed failed, $skipped skipped"
