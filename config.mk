@@ -28,5 +28,6 @@ OPT_release = -O2 -g -fno-omit-frame-pointer -flto=auto
 DEPS_BUILD = gcc libc6-dev pkg-config liburing-dev libtirpc-dev librocksdb-dev libisal-dev libxxhash-dev \
              libbsd-dev libcyaml-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libyaml-dev
 DEPS_TEST  = libcriterion-dev clang-14 libclang-rt-14-dev python3 git rsync sqlite3 fio \
-             kmod nfs-common iproute2 netbase procps
+             kmod nfs-common iproute2 netbase procps \
+             radosgw ceph-mon ceph-osd curl openssl
 DEPS_BENCH = iproute2 nfs-ganesha nfs-ganesha-vfs rpcbind
