@@ -28,6 +28,7 @@
 
 #include "reactor/disk.h"
 #include "reactor/log.h"
+#include "store/objcount.h"
 #include "store/objdir.h"
 
 /* Of the temporary files: creating in one directory is serial, and fdatasync of a new file may sync it too. */
@@ -219,7 +220,9 @@ put_run(struct work *w)
 	crash_point("objfile.after_dirsync");
 out:
 	/* Missing is no answer to a PUT: it means that the whole store is. */
-	return classify(what, r->name, err == -ENOENT ? -EIO : err);
+	err = classify(what, r->name, err == -ENOENT ? -EIO : err);
+	objcount_add(OBJ_PUT, err < 0 ? 0 : r->len, err);
+	return err;
 }
 
 static enum op_state
@@ -274,7 +277,9 @@ get_finish(struct obj_req *r, const char *what, int err)
 {
 	if (r->fd >= 0)
 		close(r->fd);
-	return op_done(r->wait, classify(what, r->name, err));
+	err = classify(what, r->name, err);
+	objcount_add(OBJ_GET, r->done, err);
+	return op_done(r->wait, err);
 }
 
 static enum op_state
@@ -345,13 +350,16 @@ head_run(struct work *w)
 {
 	struct obj_req *r = container_of(w, struct obj_req, work);
 	struct stat st;
+	int err = 0;
 
 	if (fstatat(store_of(r)->root, r->name, &st, 0) < 0)
-		return classify("stat", r->name, -errno);
-	if (!S_ISREG(st.st_mode))
-		return -ENOENT;
-	r->size = (uint64_t)st.st_size;
-	return 0;
+		err = classify("stat", r->name, -errno);
+	else if (!S_ISREG(st.st_mode))
+		err = -ENOENT;
+	else
+		r->size = (uint64_t)st.st_size;
+	objcount_add(OBJ_HEAD, 0, err);
+	return err;
 }
 
 static enum op_state
@@ -380,6 +388,7 @@ del_run(struct work *w)
 		err = objdir_sync(&s->dirs, (const char(*)[OBJDIR_NAME])r->names, r->nnames);
 		err = classify("sync after delete", r->names[0], err);
 	}
+	objcount_add(OBJ_DELETE, 0, err);
 	return err;
 }
 

@@ -69,6 +69,18 @@ print_clients(const json_t *clients)
 }
 
 static void
+print_requests(const json_t *store)
+{
+	json_t *e;
+	size_t i;
+
+	printf("\n%-12s %12s %12s %10s %10s  %s\n", "REQUESTS", "COUNT", "BYTES", "ERRORS", "RETRIES", s(store, "url"));
+	json_array_foreach(json_object_get(store, "requests"), i, e)
+		printf("%-12s %12" PRIu64 " %12s %10" PRIu64 " %10" PRIu64 "\n", s(e, "class"), n(e, "requests"),
+			human(n(e, "bytes")), n(e, "errors"), n(e, "retries"));
+}
+
+static void
 print_memory(const json_t *mem)
 {
 	json_t *e;
@@ -112,6 +124,7 @@ print_status(const json_t *j)
 	printf("cache     %s, %.1f %% of %" PRIu64 " look-ups hit\n", human(n(cache, "bytes")),
 		all ? 100.0 * (double)hits / (double)all : 0.0, all);
 	printf("deletion  %" PRIu64 " waiting, %" PRIu64 " objects deleted\n", n(garbage, "waiting"), n(garbage, "deleted_objects"));
+	print_requests(json_object_get(j, "object_store"));
 	print_memory(json_object_get(j, "memory"));
 	print_calls(json_object_get(j, "calls"));
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "proto/server.h"
+#include "store/objcount.h"
 #include "tools/daemon.h"
 
 #define POOLS_MAX   1024
@@ -141,6 +142,20 @@ calls_json(const struct daemon *d)
 		"waits", num(sum.waited_call + sum.waited_buf + sum.waited_conn));
 }
 
+static json_t *
+requests_json(void)
+{
+	json_t *out = json_array();
+
+	for (int i = 0; i < OBJ_CLASSES; i++) {
+		struct objcount n = objcount_get(i);
+
+		json_array_append_new(out, json_pack("{s:s, s:o, s:o, s:o, s:o}", "class", objcount_name(i), "requests",
+			num(n.requests), "bytes", num(n.bytes), "errors", num(n.errors), "retries", num(n.retries)));
+	}
+	return out;
+}
+
 char *
 report_json(const struct daemon *d)
 {
@@ -171,6 +186,7 @@ report_json(const struct daemon *d)
 	json_object_set_new(j, "cache", json_pack("{s:o, s:o, s:o}", "bytes", num(f.cache_bytes), "hits", num(f.cache_hits), "misses",
 		num(f.cache_misses)));
 	json_object_set_new(j, "garbage", json_pack("{s:o, s:o}", "waiting", num(f.garbage), "deleted_objects", num(f.deleted_objects)));
+	json_object_set_new(j, "object_store", json_pack("{s:s, s:o}", "url", d->config->objects, "requests", requests_json()));
 	json_object_set_new(j, "memory", memory_json(d));
 	json_object_set_new(j, "calls", calls_json(d));
 	char *text = json_dumps(j, JSON_INDENT(2));

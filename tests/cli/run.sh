@@ -97,6 +97,7 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	ok "serve"
 	expect "status"                  0 '^/export .*read and write'     "$binary" status "$v"
 	expect "status shows pools"      0 'process, against budget'       "$binary" status "$v"
+	expect "status shows requests"   0 '^put +[0-9]+'                  "$binary" status "$v"
 	expect "status --json"           0 '"budget_bytes": [0-9]+'        "$binary" status --json "$v"
 	expect "a volume already open"   1 'already open in another'       "$binary" serve "$v" --listen 127.0.0.1:0
 	expect "port taken"              1 "port $port of 127.0.0.1 is taken" "$binary" serve "$tmp/two" --listen "127.0.0.1:$port"

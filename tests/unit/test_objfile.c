@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "reactor/log.h"
+#include "store/objcount.h"
 #include "store/objstore.h"
 #include "tests/fake/rig.h"
 
@@ -340,6 +341,33 @@ Test(objfile, missing_and_short)
 		cr_assert(eq(int, get(NAME, q, 1, 9), 0));
 		cr_assert(eq(u8, q[0], '9'));
 	}
+}
+
+static void
+check_count(enum objclass class, uint64_t requests, uint64_t bytes, uint64_t errors)
+{
+	struct objcount n = objcount_get(class);
+
+	cr_assert(n.requests == requests && n.bytes == bytes && n.errors == errors && n.retries == 0,
+	          "%s: %lu requests, %lu bytes, %lu errors", objcount_name(class), n.requests, n.bytes, n.errors);
+}
+
+Test(objfile, every_request_is_counted)
+{
+	uint8_t q[100];
+	uint64_t size;
+
+	check_count(OBJ_PUT, 0, 0, 0);
+	cr_assert(eq(int, put(NAME, "0123456789", 10), 0));
+	cr_assert(eq(int, put_opt(NAME, "0123456789", 10, 10, true), -EEXIST));
+	check_count(OBJ_PUT, 2, 10, 0);
+	cr_assert(eq(int, get(NAME, q, 3, 2), 0));
+	cr_assert(eq(int, get(NAME "0", q, 3, 2), -ENOENT));
+	cr_assert(eq(int, get(NAME, q, 11, 0), -E_DAMAGED));
+	check_count(OBJ_GET, 3, 3 + 10, 1);
+	cr_assert(eq(int, head(NAME, &size), 0));
+	check_count(OBJ_HEAD, 1, 0, 0);
+	check_count(OBJ_DELETE, 0, 0, 0);
 }
 
 Test(objfile, exclusive_put)
