@@ -191,8 +191,9 @@ void
 file_changed(struct file *f, struct attr *a)
 {
 	struct file_stats *s = &file_core->stats;
+	uint64_t unused = f->dirty.bytes - MIN(f->dirty.bytes, f->landed);
 
-	a->dirty = a->size > a->used ? MIN(f->dirty.bytes, a->size - a->used) : 0;
+	a->dirty = a->size > a->used ? MIN(unused, a->size - a->used) : 0;
 	usage_pending(a->share, (int64_t)(a->dirty - f->shown));
 	f->shown = a->dirty;
 	s->dirty_bytes += f->dirty.bytes - f->counted;
@@ -215,6 +216,12 @@ file_changed(struct file *f, struct attr *a)
 		insert_dirty(f);
 	}
 	s->dirty_files = file_core->dirty.count;
+}
+
+void
+file_unlocked(struct inode *i)
+{
+	file_changed(i->file, &i->attr);
 }
 
 void

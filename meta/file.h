@@ -103,6 +103,8 @@ struct file_trunc {
 };
 enum op_state file_trunc_prepare(struct file_trunc *t, struct op *op);
 void file_truncated(struct file_trunc *t);
+/* Size or used may have changed under the lock: attr.dirty follows. */
+void file_unlocked(struct inode *i);
 /*
  * The inode is gone, or clean and about to be evicted: drops dirty extents (retiring their journal records)
  * and chunk maps; i->file is NULL then.

@@ -52,6 +52,7 @@ struct file {
 	bool stuck;                /* is not uploaded: gone, or its bytes cannot be read (logged) */
 	bool replayed;             /* some extents are records of an earlier run */
 	uint64_t counted;          /* of dirty.bytes, in the statistics */
+	uint64_t landed;           /* of dirty.bytes, in attr.used already: their batch is applied, not yet durable */
 	uint64_t shown;            /* of attr.dirty, in FSSTAT's sum */
 	struct readahead ra;
 };

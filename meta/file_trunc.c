@@ -413,7 +413,5 @@ file_truncated(struct file_trunc *t)
 	extent_cut(&f->dirty, size);
 	chunkmap_cut(f, size);
 	f->cut = MIN(f->cut, size);
-	file_changed(f, t->attr);
-	t->inode->attr.dirty = t->attr->dirty;
 	write_kick();
 }

@@ -260,9 +260,17 @@ apply(struct flush *fl)
 	}
 	for (uint32_t i = 0; i < fl->nfiles; i++)
 		fl->file[i].file->map_gen++;
-	for (uint32_t i = 0; i < fl->nslices; i++)
-		if (!is_out(&fl->file[fl->slice[i].file]))
-			cache_slice(fl, &fl->slice[i], &copies);
+	for (uint32_t i = 0; i < fl->nslices; i++) {
+		const struct flush_slice *s = &fl->slice[i];
+		struct flush_file *ff = &fl->file[s->file];
+
+		if (is_out(ff))
+			continue;
+		cache_slice(fl, s, &copies);
+		/* Used from the unlock on: not to be shown as dirty too. */
+		if (ff->file->cut > s->off)
+			ff->file->landed += MIN(s->len, ff->file->cut - s->off);
+	}
 }
 
 static bool
@@ -284,9 +292,13 @@ retire(struct flush *fl)
 		if (!is_out(&fl->file[s->file]))
 			extent_drop(&fl->file[s->file].file->dirty, s->off, s->len, s->upto);
 	}
-	for (uint32_t i = 0; i < fl->nfiles; i++)
-		if (fl->file[i].file->replayed && !has_old(fl->file[i].file))
-			file_replayed(fl->file[i].file, false);
+	for (uint32_t i = 0; i < fl->nfiles; i++) {
+		struct file *f = fl->file[i].file;
+
+		f->landed = 0;
+		if (f->replayed && !has_old(f))
+			file_replayed(f, false);
+	}
 	journal_tail_applied(fl->tail);
 	crash_point("flush.retired");
 }

@@ -498,9 +498,10 @@ unlock_run(struct shard_call *c)
 	if (l->changed && l->trunc)
 		file_truncated(l->trunc);
 	if (l->changed) {
-		l->attr.dirty = i->attr.dirty; /* the data path's, it alone knows */
 		i->attr = l->attr;
 		i->dirty_times = false;
+		if (i->file && !l->removed)
+			file_unlocked(i);
 	}
 	l->held = false;
 	i->gone = l->removed;

@@ -68,6 +68,12 @@ file_truncated(struct file_trunc *t)
 }
 
 void
+file_unlocked(struct inode *i)
+{
+	assert(shard_owns(i->ino));
+}
+
+void
 file_forget(struct inode *i)
 {
 	assert(shard_owns(i->ino));
