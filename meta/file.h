@@ -120,6 +120,7 @@ struct file_opts {
 	uint64_t upload_delay_ns;
 	int uploads;              /* in flight, a core */
 	struct objstore *store;
+	uint64_t readahead_bytes; /* of a file that is read in order; 0: none */
 	/* 0: the default, or what fits the buffers */
 	uint32_t segment_bytes;   /* of the journal */
 	uint32_t max_files;       /* with data in memory, a core */

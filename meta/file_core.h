@@ -26,10 +26,19 @@ struct fill {
 #define FILLS     8
 #define READY_MAX 16
 
-/* Where the next READ of a sequential reader would be, and how far ahead was fetched. */
+/* A reader who goes through the file in order. */
+struct stream {
+	uint64_t next, done; /* where its next READ would be, and how far ahead was fetched */
+	uint64_t run;        /* bytes that were read in order */
+	uint32_t used;       /* by the file's clock; 0: never */
+	bool fresh;          /* its first READ may be a random one */
+};
+
+#define STREAMS 4
 struct readahead {
-	uint64_t next, done;
-	uint32_t window;
+	struct stream stream[STREAMS];
+	uint32_t clock;      /* counts READs */
+	bool mapping;        /* a chunk is being loaded for it */
 };
 
 /* An inode's data in memory: from the first READ or WRITE until it is clean and makes room for another. */

@@ -7,6 +7,7 @@
 #include "meta/file_trunc.h"
 #include "meta/flush.h"
 #include "meta/garbage.h"
+#include "meta/readahead.h"
 #include "meta/replay.h"
 #include "meta/sliceid.h"
 #include "reactor/log.h"
@@ -122,6 +123,12 @@ frames_init(void)
 	return cache_init(clamp32(arena_bytes() / BUF_LARGE_BYTES, 16, 1u << 29));
 }
 
+static int
+readahead_part_init(void)
+{
+	return readahead_init(arena_bytes());
+}
+
 static void
 journal_fini(void)
 {
@@ -162,6 +169,7 @@ static const struct part {
 	{ journal_init, journal_fini },
 	{ slice_id_init, slice_id_fini },
 	{ read_init, read_fini },
+	{ readahead_part_init, readahead_fini },
 	{ write_init, write_fini },
 	{ trunc_init, trunc_fini },
 	{ flush_part_init, flush_fini },
@@ -223,7 +231,7 @@ stop_poll(struct op *op)
 
 	(void)op;
 	if (!flush_quit() || !garbage_quit() || file_core->retire.running || replay_is_busy() ||
-	    slice_id_is_busy()) {
+	    slice_id_is_busy() || readahead_is_busy()) {
 		timer_start(&file_core->stop_timer, MSEC_NS, &file_core->stop);
 		return;
 	}

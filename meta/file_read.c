@@ -49,6 +49,7 @@ struct file_read_priv {
 	int stale;
 	uint64_t end;              /* of the range, in the file */
 
+	bool noted;                /* by readahead */
 	bool poor;                 /* memory is short: one thing at a time, and answer short */
 	/* what the walk misses */
 	bool miss, miss_chunk;
@@ -74,13 +75,12 @@ read_init(void)
 	int res = slab_init(&slab, "reads", sizeof(struct file_read_priv), READS);
 
 	runq_init(&queue);
-	return res < 0 ? res : readahead_init();
+	return res;
 }
 
 void
 read_fini(void)
 {
-	readahead_fini();
 	slab_fini(&slab);
 }
 
@@ -364,7 +364,7 @@ priv_give(struct file_read *r, struct file_read_priv *p)
 	memset(p->chunk, 0, sizeof(p->chunk));
 	p->nheld = 0;
 	p->stale = 0;
-	p->poor = false;
+	p->poor = p->noted = false;
 }
 
 static bool
@@ -421,6 +421,17 @@ read_check(struct file_read *r)
 	return perm_may_io(&i->attr, &r->req.cred, MAY_READ) ? 0 : -EACCES;
 }
 
+/* Once, as soon as it is known what this READ itself must wait for. */
+static void
+note_reader(struct file_read *r)
+{
+	struct file_read_priv *p = r->priv;
+
+	if (!p->noted && p->file->inode && p->end > r->off)
+		readahead_note(p->file, r->off, (uint32_t)(p->end - r->off));
+	p->noted = true;
+}
+
 static enum op_state
 read_finish(struct file_read *r, int res)
 {
@@ -434,8 +445,7 @@ read_finish(struct file_read *r, int res)
 		r->attr = i->attr;
 		r->eof = r->off + r->len >= i->attr.size;
 		file_count()->read_bytes += r->len;
-		if (r->len > 0)
-			readahead_note(p->file, r->off, r->len);
+		note_reader(r);
 	} else {
 		pieces_put(r);
 		r->len = 0;
@@ -501,6 +511,7 @@ read_run(struct file_read *r)
 			if (p->nfetch + p->nrecord > 0) {
 				r->stage = READ_FETCHED;
 				s = fetch_all(r);
+				note_reader(r);
 			} else {
 				r->stage = READ_CHUNK;
 				s = chunkmap_get(&p->chunk_get, p->file, p->chunk_index, false, &r->step);

@@ -5,30 +5,61 @@
 #include "meta/fetch.h"
 #include "reactor/reactor.h"
 
-#define AHEAD       32                    /* fetches at once, a core */
-#define WINDOW_MIN  (256 * (uint32_t)KIB)
-#define WINDOW_MAX  (8 * (uint32_t)MIB)   /* of a file */
-#define SLACK       (4 * MIB)             /* a client's READs arrive in any order within this */
+#define AHEAD     64               /* fetches at once, a core */
+#define MAPS      16               /* chunks on their way into memory, a core */
+#define LEAD      4                /* a window is so many times what was read in order */
+#define SLACK     4                /* READs of a client that overtake each other: so many lengths */
+#define SLACK_MIN (128 * KIB)
 
 struct ahead {
 	struct fetch fetch;
 	struct file *file;
 	struct op step;
+	uint32_t bytes;
 };
 
-static __thread struct slab slab;
+struct ahead_map {
+	struct chunk_get get;
+	struct file *file;
+	struct op step;
+};
+
+static __thread struct {
+	struct slab fetches, maps;
+	uint64_t bytes, max_bytes; /* under way */
+	uint64_t max_window;
+} mine;
 
 int
-readahead_init(void)
+readahead_init(uint64_t arena_bytes)
 {
-	return slab_init(&slab, "readahead", sizeof(struct ahead), AHEAD);
+	int res = slab_init(&mine.fetches, "readahead", sizeof(struct ahead), AHEAD);
+
+	mine.bytes = 0;
+	mine.max_bytes = arena_bytes / 4;
+	mine.max_window = MIN(file_options()->readahead_bytes, arena_bytes / 8);
+	if (res < 0)
+		return res;
+	res = slab_init(&mine.maps, "readahead maps", sizeof(struct ahead_map), MAPS);
+	if (res < 0)
+		slab_fini(&mine.fetches);
+	return res;
 }
 
 void
 readahead_fini(void)
 {
-	slab_fini(&slab);
+	slab_fini(&mine.maps);
+	slab_fini(&mine.fetches);
 }
+
+bool
+readahead_is_busy(void)
+{
+	return mine.fetches.used > 0 || mine.maps.used > 0;
+}
+
+/* ---- frames */
 
 static void
 ahead_finish(struct ahead *a)
@@ -36,8 +67,9 @@ ahead_finish(struct ahead *a)
 	/* They are in the cache now; an error is the reader's to see, if one comes. */
 	for (uint32_t i = 0; a->step.res >= 0 && i < a->fetch.n; i++)
 		buf_put(a->fetch.cache.out[i]);
+	mine.bytes -= a->bytes;
 	file_put(a->file);
-	slab_put(&slab, a);
+	slab_put(&mine.fetches, a);
 }
 
 static void
@@ -46,52 +78,89 @@ ahead_resume(struct op *step)
 	ahead_finish(container_of(step, struct ahead, step));
 }
 
+/* Frames [frame, frame + n) of one block, up to `end` in the slice.  False: not now. */
 static bool
-is_cached(uint64_t slice, uint32_t frame)
+ahead_frames(struct file *f, uint64_t slice, uint32_t frame, uint32_t n, uint32_t end)
 {
-	struct buf *b = cache_find(slice, frame);
+	struct ahead *a;
 
-	if (b)
-		buf_put(b);
-	return b;
+	if (mine.bytes + n * FRAME_BYTES > mine.max_bytes)
+		return false;
+	a = slab_get(&mine.fetches);
+	if (!a)
+		return false;
+	a->fetch.slice = slice;
+	a->fetch.first = frame;
+	a->fetch.n = n;
+	a->fetch.end = end;
+	a->fetch.cache.nowait = true; /* readers come first */
+	a->file = f;
+	a->bytes = n * FRAME_BYTES;
+	a->step.resume = ahead_resume;
+	mine.bytes += a->bytes;
+	f->users++;
+	if (fetch_run(&a->fetch, file_options()->store, share_prefix(f->inode->attr.share), &a->step) == OP_DONE)
+		ahead_finish(a);
+	return true;
 }
 
-/* Frames [first, last] of a slice, those that are missing.  False: no more at once. */
-static bool
-ahead_slice(struct file *f, const struct slice_rec *s, uint32_t from, uint32_t to)
+/* What is missing of bytes [from, to) of a slice, block by block.  Returns how far it came. */
+static uint32_t
+ahead_slice(struct file *f, uint64_t slice, uint32_t from, uint32_t to)
 {
 	uint32_t frame = from / FRAME_BYTES, last = (to - 1) / FRAME_BYTES;
 
 	while (frame <= last) {
-		struct ahead *a;
-		uint32_t n = 0, room = FRAMES_PER_BLOCK - frame % FRAMES_PER_BLOCK;
+		uint32_t n = 0, room = MIN(FRAMES_PER_BLOCK - frame % FRAMES_PER_BLOCK, last + 1 - frame);
 
-		if (is_cached(s->slice, frame)) {
+		if (cache_has(slice, frame)) {
 			frame++;
 			continue;
 		}
-		while (n < room && frame + n <= last && (n == 0 || !is_cached(s->slice, frame + n)))
+		while (n < room && !cache_has(slice, frame + n))
 			n++;
-		a = slab_get(&slab);
-		if (!a)
-			return false;
-		a->fetch.slice = s->slice;
-		a->fetch.first = frame;
-		a->fetch.n = n;
-		a->fetch.cache.nowait = true; /* readers come first */
-		a->fetch.end = MIN(to, (frame + n) * FRAME_BYTES);
-		a->file = f;
-		a->step.resume = ahead_resume;
-		f->users++;
+		if (!ahead_frames(f, slice, frame, n, MIN(to, (frame + n) * FRAME_BYTES)))
+			return MAX(from, frame * FRAME_BYTES);
 		frame += n;
-		if (fetch_run(&a->fetch, file_options()->store, share_prefix(f->inode->attr.share),
-		              &a->step) == OP_DONE)
-			ahead_finish(a);
 	}
-	return true;
+	return to;
 }
 
-/* Returns how far it came: to the end, to a chunk that is not in memory, or to the limit of fetches. */
+/* ---- chunks */
+
+static void
+map_finish(struct ahead_map *m)
+{
+	if (m->step.res >= 0)
+		chunkmap_put(m->get.chunk); /* stays for a while; the stream goes on with its next READ */
+	m->file->ra.mapping = false;
+	file_put(m->file);
+	slab_put(&mine.maps, m);
+}
+
+static void
+map_resume(struct op *step)
+{
+	map_finish(container_of(step, struct ahead_map, step));
+}
+
+/* Else each chunk would begin with a READ that finds nothing ahead of it. */
+static void
+map_chunk(struct file *f, uint64_t index)
+{
+	struct ahead_map *m = f->ra.mapping ? NULL : slab_get(&mine.maps);
+
+	if (!m)
+		return;
+	m->file = f;
+	m->step.resume = map_resume;
+	f->ra.mapping = true;
+	f->users++;
+	if (chunkmap_get(&m->get, f, index, false, &m->step) == OP_DONE)
+		map_finish(m);
+}
+
+/* Returns how far it came: to the end, to a chunk that is not in memory yet, or to the limit of fetches. */
 static uint64_t
 ahead_run(struct file *f, uint64_t at, uint64_t end)
 {
@@ -99,37 +168,81 @@ ahead_run(struct file *f, uint64_t at, uint64_t end)
 		uint64_t base = ROUND_DOWN(at, CHUNK_BYTES), stop = MIN(end, base + CHUNK_BYTES);
 		const struct chunk *c = chunkmap_find(f, at / CHUNK_BYTES);
 
+		if (!c) {
+			map_chunk(f, at / CHUNK_BYTES);
+			c = chunkmap_find(f, at / CHUNK_BYTES);
+		}
 		if (!c)
 			return at;
 		for (uint32_t k = pieces_find(&c->pieces, (uint32_t)(at - base)); k < c->pieces.n; k++) {
-			struct slice_rec s = c->pieces.v[k];
-			uint64_t from = MAX(at, base + s.pos), to = MIN(stop, base + s.pos + s.len);
+			const struct slice_rec s = c->pieces.v[k];
+			uint64_t start = base + s.pos, from = MAX(at, start), to = MIN(stop, start + s.len);
+			uint32_t off = s.off + (uint32_t)(from - start), till = s.off + (uint32_t)(to - start), came;
 
-			if (base + s.pos >= stop)
+			if (start >= stop)
 				break;
-			if (!ahead_slice(f, &s, s.off + (uint32_t)(from - base - s.pos),
-			                 s.off + (uint32_t)(to - base - s.pos)))
-				return from;
+			came = ahead_slice(f, s.slice, off, till);
+			if (came < till)
+				return from + (came - off);
 		}
 		at = stop;
 	}
 	return at;
 }
 
+/* ---- streams */
+
+/* Whose READ this is; NULL: nobody's so far. */
+static struct stream *
+stream_find(struct readahead *ra, uint64_t off, uint32_t len)
+{
+	uint64_t slack = MAX((uint64_t)len * SLACK, SLACK_MIN);
+
+	for (int i = 0; i < STREAMS; i++) {
+		struct stream *s = &ra->stream[i];
+
+		if (s->used && off <= s->next + slack && off + slack >= s->next)
+			return s;
+	}
+	return NULL;
+}
+
+/* In the place of the one that was silent longest.  Who begins at the front of a file goes on, as a rule. */
+static struct stream *
+stream_new(struct readahead *ra, uint64_t off)
+{
+	struct stream *s = &ra->stream[0];
+
+	for (int i = 1; i < STREAMS; i++)
+		if (ra->stream[i].used < s->used)
+			s = &ra->stream[i];
+	*s = (struct stream){ .next = off, .done = off, .fresh = off > 0 };
+	return s;
+}
+
 void
 readahead_note(struct file *f, uint64_t off, uint32_t len)
 {
 	struct readahead *ra = &f->ra;
-	uint64_t end = off + len, size = f->inode->attr.size;
+	uint64_t size = f->inode->attr.size, window, end;
+	struct stream *s = stream_find(ra, off, len);
 
-	if (off > ra->next + SLACK || end + SLACK < ra->next) { /* somewhere else: begin anew */
-		*ra = (struct readahead){ .next = end, .done = end };
+	if (mine.max_window == 0 || len == 0)
 		return;
-	}
-	ra->next = MAX(ra->next, end);
-	ra->done = MAX(ra->done, ra->next);
-	ra->window = ra->window ? MIN(2 * ra->window, WINDOW_MAX) : WINDOW_MIN;
-	/* Half a window at a time, so that fetches are long. */
-	if (ra->done - ra->next <= ra->window / 2 && ra->done < size)
-		ra->done = ahead_run(f, ra->done, MIN(size, ra->next + ra->window));
+	if (!s)
+		s = stream_new(ra, off);
+	s->used = ++ra->clock;
+	if (!s->fresh)
+		s->run += len;
+	s->fresh = false;
+	s->next = MAX(s->next, off + len);
+	s->done = MAX(s->done, s->next);
+	window = MIN(LEAD * s->run, mine.max_window);
+	end = s->next + window;
+	if (window >= BLOCK_BYTES && end < size)
+		end = ROUND_DOWN(end, BLOCK_BYTES);
+	end = MIN(end, size);
+	/* Not by crumbs: half a window, or a block. */
+	if (end > s->done && (end == size || end - s->done >= MIN(window / 2, BLOCK_BYTES)))
+		s->done = ahead_run(f, s->done, end);
 }

@@ -56,6 +56,8 @@ void cache_fini(void);
  * reference, or NULL.  Counts a hit; a miss is counted by cache_fetch.
  */
 struct buf *cache_find(uint64_t slice, uint32_t frame);
+/* Is it there?  Counts nothing, and is no reason to keep it. */
+bool cache_has(uint64_t slice, uint32_t frame);
 /* `len` valid bytes from the start of b.  Keeps a reference when it takes it: not when every frame is held by others. */
 void cache_insert(uint64_t slice, uint32_t frame, struct buf *b, uint32_t len);
 void cache_forget(uint64_t slice, uint32_t first_frame, uint32_t nframes);

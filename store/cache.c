@@ -136,6 +136,12 @@ cache_peek(uint64_t slice, uint32_t frame)
 	return buf_keep(c->frame[i].buf);
 }
 
+bool
+cache_has(uint64_t slice, uint32_t frame)
+{
+	return lookup(mine, slice, frame) != NONE;
+}
+
 struct buf *
 cache_find(uint64_t slice, uint32_t frame)
 {

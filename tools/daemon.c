@@ -174,6 +174,7 @@ daemon_run(struct config *c, char why[256])
 	const struct file_opts file = {
 		.journal_dir = c->journal, .journal_bytes = c->journal_bytes, .upload_delay_ns = c->upload_delay_ns,
 		.uploads = (int)MAX(1, c->uploads / cores), .store = b.d.vol.store,
+		.readahead_bytes = 32 * MIB,
 	};
 	const struct reactor_opts reactor = {
 		.cores = b.d.cores, .busy_poll_us = (uint32_t)(c->busy_poll_ns / 1000), .buf_bytes = c->buffer_bytes,

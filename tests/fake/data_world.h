@@ -37,7 +37,7 @@ static struct {
 	char why[256];
 } data = {
 	.buf_bytes = 64 * MIB,
-	.file = { .journal_bytes = 64 * MIB, .upload_delay_ns = 50000000, .uploads = 4,
+	.file = { .journal_bytes = 64 * MIB, .upload_delay_ns = 50000000, .uploads = 4, .readahead_bytes = 32 * MIB,
 	          .garbage_delay_ns = 1 },
 };
 

@@ -16,7 +16,8 @@ static struct {
 	_Atomic int fail_put, fail_get;      /* the error that all answer; 0: none */
 	_Atomic int fail_every;              /* every n-th PUT fails with -EIO; 0: none */
 	_Atomic int put_delay_ms, get_delay_ms;
-	_Atomic uint64_t puts, gets, deletes, deleted;
+	_Atomic uint64_t puts, gets, get_bytes, deletes, deleted;
+	_Atomic int getting, getting_max;    /* GETs under way: now, and at most */
 } slow_store;
 
 struct slow_op {
@@ -74,12 +75,18 @@ static inline enum op_state
 slow_get_now(struct obj_req *r, struct op *op)
 {
 	slow_store.gets++;
+	slow_store.get_bytes += r->len;
+	slow_store.getting--;
 	return slow_store.fail_get ? op_done(op, slow_store.fail_get) : slow_store.real->get(r, op);
 }
 
 static inline enum op_state
 slow_get(struct obj_req *r, struct op *op)
 {
+	int now = ++slow_store.getting;
+
+	if (now > slow_store.getting_max)
+		slow_store.getting_max = now;
 	return slow_later(r, slow_store.get_delay_ms, slow_get_now, op);
 }
 

@@ -292,33 +292,6 @@ Test(file, reading_is_seen_once)
 	data_stop();
 }
 
-/* Sequential reading from a cold cache: what comes next is there before it is asked for. */
-Test(file, readahead_brings_what_comes_next)
-{
-	struct fref f;
-	uint64_t misses;
-
-	data_start(1);
-	f = data_create("f");
-	fill(out, 4 * MIB, 4);
-	for (uint64_t at = 0; at < 24 * MIB; at += MIB)
-		cr_assert(eq(int, data_write(f, at, out + at % (4 * MIB), MIB, STABLE_UNSTABLE), 0));
-	data_drain();
-	data_close();
-	data_open(1);
-	for (uint64_t at = 0; at < MIB; at += 65536)
-		check_bytes(f, at, out + at, 65536);
-	usleep(200000);
-	misses = cache_stats(0)->misses;
-	cr_assert(ge(u64, misses, 32)); /* more than was read */
-	check_bytes(f, MIB, out + MIB, 65536);
-	usleep(200000);
-	for (uint64_t at = MIB; at < 2 * MIB; at += 65536)
-		check_bytes(f, at, out + at, 65536);
-	cr_assert(cache_stats(0)->hits > 16);
-	data_stop();
-}
-
 /*
  * The journal's tail as RocksDB knows it never goes back: a file that was cut when all was retired has no record
  * of that in the journal, and a later start must not find its old bytes there.
