@@ -35,6 +35,7 @@ suite unit-asan    build BUILD=debug SAN=address,undefined unit
 suite stress-tsan  build BUILD=debug SAN=thread stress
 suite fuzz-replay  build BUILD=debug SAN=address,undefined fuzz-replay
 suite cli          tests/cli/run.sh --binary build/release-none/dittofs
+suite bench        tests/cli/bench.sh --binary build/release-none/dittofs
 suite crash        tests/crash/run.sh --binary build/debug-none/dittofs --rounds 140 --seed 1
 suite powercut     tests/crash/run.sh --binary build/debug-none/dittofs --rounds 60 --powercut --seed 2
 suite load         tests/load/run.sh --binary build/release-none/dittofs

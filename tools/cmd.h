@@ -12,6 +12,7 @@
 
 #include "tools/config.h"
 
+int cmd_bench(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_format(int argc, char **argv);
 int cmd_serve(int argc, char **argv);

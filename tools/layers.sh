@@ -29,4 +29,5 @@ only lz4           store/codec
 only curl/         store/http tools/control_client
 only cyaml/        tools/config
 only microhttpd    tools/admin
+only nfsc/         tools/bench_nfs
 exit $rc

@@ -38,6 +38,24 @@ static const struct cmd {
 	  "\n"
 	  "Asks the server of the volume in DIR through its control socket: shares, clients,\n"
 	  "pending uploads, caches, memory by pool, calls and their latency.\n" },
+	{ "bench", cmd_bench, "how fast is this directory, or this NFS server",
+	  "dittofs bench PATH|nfs://HOST[:PORT]/SHARE [options]\n"
+	  "\n"
+	  "Writes and reads a big file and many small ones with each thread, and asks for their\n"
+	  "attributes; prints how fast that was, and removes what it made, interrupted or not.\n"
+	  "On a PATH it uses system calls; an nfs:// address is any NFSv3 server, by libnfs, no\n"
+	  "mount needed (where MOUNT has a port of its own: ?mountport=PORT behind the share).\n"
+	  "\n"
+	  "  -p, --threads N          threads, each with files of its own (1)\n"
+	  "  --big-file-size SIZE     0 leaves it out (1GiB)\n"
+	  "  --block-size SIZE        of one read or write of the big file (1MiB)\n"
+	  "  --small-file-size SIZE   (128KiB)\n"
+	  "  --small-file-count N     of each thread; 0 leaves them out (100)\n"
+	  "  --depth N                nfs:// only: blocks of a big file under way at once (8)\n"
+	  "  --fsync                  small files too, before they are closed\n"
+	  "  --drop-caches            as root on a PATH: drop all of this machine's caches before reading,\n"
+	  "                           not only those of the files\n"
+	  "  --json                   the figures as JSON\n" },
 	{ "config", cmd_config, "check or show the configuration",
 	  "dittofs config check DIR|FILE\n"
 	  "dittofs config show DIR|FILE [--json]\n"
