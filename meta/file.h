@@ -121,6 +121,7 @@ struct file_opts {
 	int uploads;              /* in flight, a core */
 	struct objstore *store;
 	uint64_t readahead_bytes; /* of a file that is read in order; 0: none */
+	uint64_t slice_floor;     /* no slice id is below: those are of former owners of the objects (store/claim.h) */
 	/* 0: the default, or what fits the buffers */
 	uint32_t segment_bytes;   /* of the journal */
 	uint32_t max_files;       /* with data in memory, a core */

@@ -19,6 +19,7 @@
 #include "meta/file_trunc.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
+#include "store/claim.h"
 
 #define VERSION_BYTE  1
 #define ENTRIES       64             /* a look */
@@ -296,7 +297,7 @@ delete_objects(struct garbage *g)
 	g->del.store = file_options()->store;
 	g->del.names = g->name;
 	g->del.nnames = g->nnames;
-	return g->del.store->ops->del(&g->del, &g->step);
+	return claim_del(&g->del, &g->step);
 }
 
 static enum op_state

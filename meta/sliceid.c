@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "meta/file_core.h"
 #include "meta/kv.h"
 #include "meta/record.h"
 #include "reactor/log.h"
@@ -39,7 +40,7 @@ batch_take(struct batch *out)
 	pthread_mutex_lock(&lock);
 	res = kv_get_now(key, klen, v, sizeof(v));
 	if (res == sizeof(v)) {
-		out->next = get_le64(v);
+		out->next = MAX(get_le64(v), file_options()->slice_floor);
 		out->end = out->next + BATCH;
 		put_le64(v, out->end);
 		kv_batch_put(b, key, klen, v, sizeof(v));

@@ -27,6 +27,7 @@ enum {
 	E_FORMAT    = 1005, /* a record or file of a version that this program does not know */
 	E_TOOSMALL  = 1006, /* the reply size that the client allows holds nothing */
 	E_BADTYPE   = 1007, /* MKNOD of a type that it cannot make */
+	E_FENCED    = 1008, /* another server has taken over these objects */
 };
 
 #define KIB ((uint64_t)1024)

@@ -55,8 +55,11 @@ struct objstore_ops {
 	void (*close)(struct objstore *s);
 };
 
+struct claim_guard;
+
 struct objstore {
 	const struct objstore_ops *ops;
+	struct claim_guard *guard; /* store/claim.h; NULL: nobody else can be at these objects */
 	char url[256];
 };
 

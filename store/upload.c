@@ -8,6 +8,7 @@
 #include "store/blockio.h"
 
 #include "reactor/worker.h"
+#include "store/claim.h"
 
 /* Less than this is checksummed on the spot: a worker costs two wake-ups. */
 #define ENCODE_HERE_BYTES (256 * KIB)
@@ -178,7 +179,7 @@ put_object(struct context *x)
 	u->req.iov = x->iov;
 	u->req.niov = x->niov;
 	u->req.len = u->stored;
-	return u->store->ops->put(&u->req, &u->step);
+	return claim_put(&u->req, &u->step);
 }
 
 static uint64_t

@@ -23,10 +23,12 @@ cmd_serve(int argc, char **argv)
 	static const struct option opts[] = {
 		{ "listen", required_argument, NULL, 'l' }, { "cores", required_argument, NULL, 'n' },
 		{ "config", required_argument, NULL, 'c' }, { "log-level", required_argument, NULL, 'v' },
+		{ "take-over", no_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	static struct config c;
 	const char *file = NULL, *listen = NULL, *cores = NULL, *level = NULL;
+	bool take_over = false;
 	char why[256] = "";
 	int o;
 
@@ -36,6 +38,7 @@ cmd_serve(int argc, char **argv)
 		case 'n': cores = optarg; break;
 		case 'c': file = optarg; break;
 		case 'v': level = optarg; break;
+		case 't': take_over = true; break;
 		default: return cmd_usage("serve", o == 'h');
 		}
 	}
@@ -51,6 +54,7 @@ cmd_serve(int argc, char **argv)
 		return cmd_fail("serve", "--log-level %s: one of error, warn, info, debug, please", level);
 	if (level)
 		c.log_level = (enum log_level)log_level_parse(level);
+	c.take_over = take_over;
 	int err = daemon_run(&c, why);
 	return err < 0 ? cmd_fail("serve", "%s", why[0] ? why : strerror(err < -999 ? EIO : -err)) : 0;
 }

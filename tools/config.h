@@ -36,6 +36,7 @@ struct config {
 	uint64_t journal_bytes, upload_delay_ns;
 	uint32_t uploads;                             /* in flight, all cores */
 	bool drain;
+	bool take_over;                               /* serve --take-over; not in the file */
 
 	struct export shares[CONFIG_SHARES_MAX];      /* but for share and root, which the volume knows */
 	unsigned nshares;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -20,6 +21,12 @@ struct bringup {
 	struct server_opts server;
 	char why[256];
 };
+
+/* Who took the objects over from us, when that was noticed. */
+static struct {
+	_Atomic bool is;
+	struct claim_owner by;
+} fenced;
 
 static int
 core_init(int core, void *arg)
@@ -117,14 +124,33 @@ shut_down(struct bringup *b, sigset_t *set)
 	}
 }
 
+/* Any core: another server owns the objects now, so this one must not answer any more. */
+static void
+on_fenced(const struct claim_owner *by)
+{
+	fenced.by = *by;
+	atomic_store(&fenced.is, true);
+	kill(getpid(), SIGTERM); /* serve() waits for one */
+}
+
+static int
+stop_fenced(struct bringup *b, char why[256])
+{
+	char owner[256];
+
+	server_stop(0);
+	volume_say_owner(&fenced.by, owner);
+	snprintf(why, 256, "the server on %.140s has taken over the objects; %" PRIu64 " bytes not uploaded stay in the journal", owner,
+		pending_bytes(b->d.cores));
+	return -E_FENCED;
+}
+
 static int
 serve(struct bringup *b, sigset_t *set, char why[256])
 {
 	char addr[80];
 	int err, sig;
 
-	if ((err = volume_check_markers(&b->d.vol, why)) < 0)
-		return err;
 	if ((err = server_start(why)) < 0)
 		return err;
 	b->d.port = server_port();
@@ -142,9 +168,12 @@ serve(struct bringup *b, sigset_t *set, char why[256])
 	log_info("serving %s on %s with %d core%s", b->d.config->shares[0].name, addr, b->d.cores, b->d.cores > 1 ? "s" : "");
 	while (sigwait(set, &sig) != 0)
 		;
-	shut_down(b, set);
+	if (atomic_load(&fenced.is))
+		err = stop_fenced(b, why);
+	else
+		shut_down(b, set);
 	admin_stop();
-	return 0;
+	return err;
 }
 
 int
@@ -165,6 +194,12 @@ daemon_run(struct config *c, char why[256])
 	b.d.cores = c->cores ? (int)c->cores : usable_cores();
 	if ((err = volume_open(&b.d.vol, c, why)) < 0)
 		return err;
+	if ((err = volume_claim(&b.d.vol, c, &set, why)) < 0)
+		goto close;
+	const uint64_t epoch = b.d.vol.claim.me.epoch;
+
+	if ((err = claim_guard(b.d.vol.store, b.d.vol.claim.prefix, epoch, on_fenced)) < 0)
+		goto close;
 
 	const uint32_t cores = (uint32_t)b.d.cores;
 	const struct meta_opts meta = {
@@ -173,7 +208,7 @@ daemon_run(struct config *c, char why[256])
 	};
 	const struct file_opts file = {
 		.journal_dir = c->journal, .journal_bytes = c->journal_bytes, .upload_delay_ns = c->upload_delay_ns,
-		.uploads = (int)MAX(1, c->uploads / cores), .store = b.d.vol.store,
+		.uploads = (int)MAX(1, c->uploads / cores), .store = b.d.vol.store, .slice_floor = claim_slice_floor(epoch),
 		.readahead_bytes = 32 * MIB,
 	};
 	const struct reactor_opts reactor = {
@@ -197,6 +232,8 @@ daemon_run(struct config *c, char why[256])
 	err = serve(&b, &set, why);
 	for (int i = 0; i < b.d.cores; i++)
 		on_core(i, stop_core, NULL);
+	if (err == 0)
+		volume_release(&b.d.vol);
 	reactor_stop();
 	reactor_join();
 close:

@@ -87,12 +87,12 @@ marker_write(struct objstore *store, const struct volume *vol, const struct shar
 }
 
 static int
-marker_check(const struct volume_open *v, const struct share_rec *share, char why[256])
+marker_check(const struct volume_open *v, struct objstore *store, const struct share_rec *share, char why[256])
 {
 	char uuid[UUID_STRLEN];
 	struct marker m;
 
-	marker_init(&m, v->store, share);
+	marker_init(&m, store, share);
 	int err = on_core(0, marker_head, &m);
 	if (err == 0 && m.req.size > sizeof(m.text))
 		err = -E_DAMAGED;
@@ -101,7 +101,7 @@ marker_check(const struct volume_open *v, const struct share_rec *share, char wh
 		err = on_core(0, marker_get, &m);
 	if (err < 0) {
 		snprintf(why, 256, "share %s: its marker %s cannot be read from %.100s (%s); is paths.objects right?",
-			share->name, m.req.name, v->store->url, err == -ENOENT ? "missing" : err == -E_DAMAGED ? "damaged" : strerror(-err));
+			share->name, m.req.name, store->url, err == -ENOENT ? "missing" : err == -E_DAMAGED ? "damaged" : strerror(-err));
 		return err;
 	}
 	json_t *j = json_loadb(m.text, m.req.len, 0, NULL);
@@ -110,7 +110,7 @@ marker_check(const struct volume_open *v, const struct share_rec *share, char wh
 	uuid_format(v->vol.uuid, uuid);
 	if (!have || strcmp(have, uuid)) {
 		snprintf(why, 256, "share %s: the objects in %.80s belong to volume %.36s, the metadata to %s; is paths.objects right?",
-			share->name, v->store->url, have ? have : "(unreadable)", uuid);
+			share->name, store->url, have ? have : "(unreadable)", uuid);
 		err = -EINVAL;
 	}
 	json_decref(j);
@@ -118,10 +118,10 @@ marker_check(const struct volume_open *v, const struct share_rec *share, char wh
 }
 
 int
-volume_check_markers(const struct volume_open *v, char why[256])
+volume_check_markers(const struct volume_open *v, struct objstore *store, char why[256])
 {
 	for (int i = 0; i < v->nshares; i++) {
-		int err = marker_check(v, &v->shares[i], why);
+		int err = marker_check(v, store, &v->shares[i], why);
 
 		if (err < 0)
 			return err;
@@ -283,6 +283,7 @@ unlock:
 void
 volume_close(struct volume_open *v)
 {
+	claim_unguard(v->store);
 	objstore_close(v->store);
 	kv_close();
 	close(v->lock_fd);

@@ -6,8 +6,10 @@
 #ifndef TOOLS_VOLUME_H
 #define TOOLS_VOLUME_H
 
+#include <signal.h>
+
 #include "meta/file.h"
-#include "store/objstore.h"
+#include "store/claim.h"
 #include "tools/config.h"
 
 struct volume_open {
@@ -15,6 +17,7 @@ struct volume_open {
 	struct share_rec shares[CONFIG_SHARES_MAX];
 	int nshares;
 	struct objstore *store;
+	struct claim claim;
 	int lock_fd;
 };
 
@@ -27,7 +30,17 @@ int volume_format(const struct config *c, char why[256]);
 int  volume_open(struct volume_open *v, struct config *c, char why[256]);
 void volume_close(struct volume_open *v);
 /* Reactors running: each share's marker object must name this volume. */
-int  volume_check_markers(const struct volume_open *v, char why[256]);
+int  volume_check_markers(const struct volume_open *v, struct objstore *store, char why[256]);
+/*
+ * Before the reactors run (it has some of its own): markers checked, the next epoch of the objects taken (store/claim.h).
+ * Another server's: -EBUSY, unless the config says to take over.  While the store is away it tries
+ * again, until one of the signals in `stop` (blocked) comes.
+ */
+int  volume_claim(struct volume_open *v, const struct config *c, const sigset_t *stop, char why[256]);
+/* Reactors running, nothing else left to do: the next server may have a different directory. */
+void volume_release(struct volume_open *v);
+/* "HOST (DIRECTORY, since TIME)" */
+void volume_say_owner(const struct claim_owner *o, char out[256]);
 
 #define UUID_STRLEN 37
 void uuid_format(const uint8_t uuid[16], char out[UUID_STRLEN]);

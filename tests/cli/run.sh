@@ -77,6 +77,23 @@ else
 	skip "no io_uring" "there is no python3"
 fi
 
+# A copy of a volume is another server, and its objects were left to nobody when the first one was killed.
+if serve "$v" --listen 127.0.0.1:0; then
+	kill -KILL "$pid"
+	wait "$pid" 2>/dev/null
+	pid=
+	rm -rf "$tmp/copy"
+	cp -r "$v" "$tmp/copy"
+	expect "a copy does not own the objects" 1 'owned by .*/vol/journal, since 20.*--take-over' "$binary" serve "$tmp/copy" --listen 127.0.0.1:0
+	if serve "$tmp/copy" --listen 127.0.0.1:0 --take-over; then stop "serve --take-over"; else bad "serve --take-over"; fi
+	if serve "$tmp/copy" --listen 127.0.0.1:0; then stop "and again without it"; else bad "and again without it"; fi
+	if serve "$v" --listen 127.0.0.1:0; then stop "the first one, after its kill"; else bad "the first one, after its kill"; fi
+	cp -r "$v" "$tmp/moved"
+	if serve "$tmp/moved" --listen 127.0.0.1:0; then stop "a copy after a clean end"; else bad "a copy after a clean end"; fi
+else
+	bad "serve for its copy"
+fi
+
 # Volumes that are not what they were.
 mv "$v/objects" "$v/objects.away"
 expect "objects missing"        1 'objects' "$binary" serve "$v" --listen 127.0.0.1:0
