@@ -134,14 +134,16 @@ conn_arm(struct rpc_conn *conn, uint32_t events)
 	epoll_ctl(conn->loop->epfd, EPOLL_CTL_MOD, conn->fd, &ev);
 }
 
-/* cubic: the default here is bbr, which slows loopback down several times. */
+/* cubic: a system's default may be bbr, which slows loopback down several times. */
 static void
 conn_tune(struct rpc_conn *conn)
 {
+	const char *congestion = conn->congestion ? conn->congestion : "cubic";
 	int one = 1;
 
 	setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(conn->fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
+	if (*congestion)
+		setsockopt(conn->fd, IPPROTO_TCP, TCP_CONGESTION, congestion, (socklen_t)strlen(congestion));
 	if (conn->rcvbuf)
 		setsockopt(conn->fd, SOL_SOCKET, SO_RCVBUF, &conn->rcvbuf, sizeof(conn->rcvbuf));
 }

@@ -88,6 +88,7 @@ struct rpc_conn {
 	const struct rpc_cred *cred;                       /* NULL: AUTH_NONE */
 	void *user;
 	int rcvbuf;          /* SO_RCVBUF in bytes, 0: the system's */
+	const char *congestion; /* TCP_CONGESTION, "": the system's; NULL: cubic */
 	uint16_t local_port; /* bind to this port, 0: any; see rpc_conn_keep_port */
 	bool paused;         /* see rpc_conn_pause */
 
