@@ -85,11 +85,19 @@ CLIENT = $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/client/*.c))
 CLIENT_LIB = $(OUT)/libclient.a
 $(CLIENT_LIB): $(CLIENT)
 	@rm -f $@; $(AR) rcs $@ $(CLIENT)
-BENCH = $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
-$(OUT)/bench/%: bench/%.c $(CLIENT_LIB) $(LIB)
+BENCH_LIB = $(OUT)/libbench.a
+BENCH_OBJ = $(patsubst %.c,$(OUT)/%.o,$(wildcard bench/lib/*.c))
+LOAD_OBJ  = $(patsubst %.c,$(OUT)/%.o,$(wildcard bench/load/*.c))
+BENCH = $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c)) $(OUT)/bench/load/load
+$(BENCH_LIB): $(BENCH_OBJ)
+	@rm -f $@; $(AR) rcs $@ $(BENCH_OBJ)
+$(OUT)/bench/%: bench/%.c $(BENCH_LIB) $(CLIENT_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(CLIENT_LIB) $(LIB) $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(BENCH_LIB) $(CLIENT_LIB) $(LIB) $(LDLIBS)
+$(OUT)/bench/load/load: $(LOAD_OBJ) $(BENCH_LIB) $(CLIENT_LIB)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CFLAGS) -o $@ $(LOAD_OBJ) $(BENCH_LIB) $(CLIENT_LIB) -lpthread -lm
 bench-programs: $(BENCH)
 bench: deps-bench
 	@$(MAKE) --no-print-directory all bench-programs
@@ -124,4 +132,4 @@ clean:
 	rm -rf build
 
 .PHONY: all unit stress fuzz fuzz-run fuzz-replay fuzz-seeds bench bench-programs deps-bench hdr-check layers list-crash-points deps deps-test run check install tidy clean
--include $(OBJ:.o=.d) $(TOOL:.o=.d) $(UNIT:=.d) $(FUZZ:=.d) $(CLIENT:.o=.d) $(BENCH:=.d)
+-include $(OBJ:.o=.d) $(TOOL:.o=.d) $(UNIT:=.d) $(FUZZ:=.d) $(CLIENT:.o=.d) $(BENCH:=.d) $(BENCH_OBJ:.o=.d) $(LOAD_OBJ:.o=.d)
