@@ -17,6 +17,7 @@
 #define LONG_SLEEP_NS (3600 * 1000000000ull) /* without a timer: until something comes */
 #define STOP_LOG_NS  (5 * 1000000000ull)
 #define SPIN_CHECKS  16 /* looks at memory between two looks at the clock */
+#define SHARED_NS    20000ull /* a CPU that was given away for so long is not ours alone */
 
 static struct core *cores; /* all; start.c's */
 static int ncores;
@@ -239,7 +240,11 @@ anything_ready(void)
 	return me.ready.head || ring_ready() || shard_ready();
 }
 
-/* Polls for the configured time.  True when there is something to do. */
+/*
+ * Polls for the configured time.  True when there is something to do.  Gives the CPU to
+ * whoever wants it, which may be the client that is waited for; then polling only keeps him
+ * from it, and sleeping is right: who wakes up soon gets the CPU back.
+ */
 static bool
 spin(uint64_t until_ns)
 {
@@ -258,6 +263,9 @@ spin(uint64_t until_ns)
 			return true;
 		if (now >= until_ns)
 			return false;
+		sched_yield();
+		if (clock_ns(CLOCK_MONOTONIC) - now > SHARED_NS)
+			return anything_ready();
 	}
 }
 
