@@ -162,7 +162,7 @@ file_put(struct file *f)
 		file_free(f);
 }
 
-/* The birth of the oldest extent; where there are too many to look at, what was known before stays. */
+/* The birth of the oldest extent; where there are too many to look at, the best that is known. */
 static uint64_t
 oldest_birth(const struct file *f)
 {
@@ -171,7 +171,7 @@ oldest_birth(const struct file *f)
 
 	for (int n = 0; e; e = extent_next(&f->dirty, e)) {
 		if (++n > BORN_LOOK)
-			return f->since_ns;
+			return MAX(f->since_ns, f->stored_ns);
 		born = MIN(born, e->born_ns);
 	}
 	return born;
@@ -197,6 +197,7 @@ file_changed(struct file *f, struct attr *a)
 	usage_pending(a->share, (int64_t)(a->dirty - f->shown));
 	f->shown = a->dirty;
 	s->dirty_bytes += f->dirty.bytes - f->counted;
+	s->dirty_files += (f->dirty.bytes > 0) - (f->counted > 0);
 	f->counted = f->dirty.bytes;
 	if (f->flush) {
 		list_remove(f);
@@ -215,7 +216,6 @@ file_changed(struct file *f, struct attr *a)
 		f->since_ns = oldest_birth(f);
 		insert_dirty(f);
 	}
-	s->dirty_files = file_core->dirty.count;
 }
 
 void
@@ -235,18 +235,17 @@ file_forget(struct inode *i)
 	usage_pending(i->attr.share, -(int64_t)f->shown);
 	f->shown = 0;
 	file_core->stats.dirty_bytes -= f->counted;
+	file_core->stats.dirty_files -= f->counted > 0;
 	f->counted = 0;
 	file_replayed(f, false);
 	chunkmap_drop(f);
 	ready_remove(f);
 	list_remove(f);
-	file_core->stats.dirty_files = file_core->dirty.count;
 	i->file = NULL;
 	f->inode = NULL;
 	f->cut = 0;
 	write_kick();
-	if (f->users == 0)
-		file_free(f);
+	waits_look(f); /* frees it where nobody else is at work on it */
 }
 
 bool

@@ -11,6 +11,7 @@
 #define META_FILE_H
 
 #include "meta/meta.h"
+#include "reactor/reactor.h"
 
 #define FILE_IO_MAX (1 * MIB) /* rtmax and wtmax */
 #define FILE_SIZE_MAX ((uint64_t)1 << 50)
@@ -65,6 +66,32 @@ struct file_write {
 /* Whatever the result, the payload is no longer the caller's. */
 enum op_state file_write(struct file_write *w, struct op *op);
 
+/*
+ * Waiting until what was written is as durable as `durability` says (file_opts.remote):
+ *
+ *   local   it is in the journal, on stable storage of this machine.
+ *   remote  also: it is in the object store, in objects that the store has acknowledged, and the
+ *           records that say where (C, B, I) are durable in RocksDB.  Whatever happens to the journal's disk
+ *           after the answer, RocksDB and the store have the bytes.
+ *
+ * A stable WRITE promises this for its own bytes, a COMMIT for all that was written to the
+ * file before it came.  Names, sizes set by SETATTR and other metadata are durable in RocksDB
+ * on this machine in both cases.  UNSTABLE WRITEs promise nothing; what they wrote is kept
+ * by the journal all the same, and the verifier changes only with a restart.
+ *
+ * While the object store takes nothing, remote waits for file_opts.write_wait_ns and answers
+ * JUKEBOX: never OK, and nothing is lost, the client asks again.  All files of a core that are waited for
+ * at a time go to the store together, a round; several rounds are under way at once.
+ */
+struct file_sync {
+	struct file *file;
+	struct file_sync *next;
+	uint64_t seq;
+	struct timer timer;
+	struct op timeout;
+	struct op *wait;
+};
+
 struct file_commit {
 	struct meta_req req;
 	uint64_t off;
@@ -73,11 +100,18 @@ struct file_commit {
 	uint64_t verf;
 	/* private */
 	struct inode_get get;
+	struct file_sync sync;
 	int stage;
 	struct op step;
 	struct op *wait;
 };
 enum op_state file_commit(struct file_commit *c, struct op *op);
+
+/*
+ * All records of the inode up to seq, which it has.  The caller holds the inode.  op->res: 0, -ESTALE it was removed, -E_JUKEBOX
+ * the object store is away, -EIO it can't be: the journal failed, or does not give back what it had.
+ */
+enum op_state file_sync(struct file_sync *s, struct inode *i, uint64_t seq, struct op *op);
 
 /* ---- for inode.c and the namespace operations, on the owner ---- */
 
@@ -119,14 +153,18 @@ struct file_opts {
 	uint64_t journal_bytes;   /* all cores together */
 	uint64_t upload_delay_ns;
 	int uploads;              /* in flight, a core */
+	bool remote;              /* durability: see struct file_sync */
 	struct objstore *store;
 	uint64_t readahead_bytes; /* of a file that is read in order; 0: none */
 	uint64_t slice_floor;     /* no slice id is below: those are of former owners of the objects (store/claim.h) */
+	double journal_free;      /* the journal does not grow where less than this part of its disk is free */
+	uint32_t max_pending;     /* files with data to upload, a core: writers of further ones wait; 0: any number */
 	/* 0: the default, or what fits the buffers */
+	uint32_t pack_below;      /* blocks of fewer bytes share objects; 1: none does */
 	uint32_t segment_bytes;   /* of the journal */
 	uint32_t max_files;       /* with data in memory, a core */
 	uint32_t max_extents;     /* a core */
-	uint64_t write_wait_ns;   /* how long a WRITE waits for room before JUKEBOX */
+	uint64_t write_wait_ns;   /* how long a WRITE waits for room, and who waits for the object store, before JUKEBOX */
 	uint64_t garbage_delay_ns; /* readers may still be at what was deleted */
 };
 /* Blocking, after kv_open and before the reactors: scans the journals of the last run. */
@@ -136,8 +174,16 @@ uint32_t file_replay_inodes(void);
 /* On each core, after meta_init: journal, cache, uploader, replayed extents of its inodes. */
 int  file_init(int core);
 void file_fini(int core);
-/* Uploads everything that is dirty on this core now (SIGTERM with drain, `flush`). */
-enum op_state file_drain(struct op *op);
+/*
+ * On the core: what of all that was dirty at since_ns (CLOCK_MONOTONIC) is not in the object store yet.
+ * Asking makes its turn come now (SIGTERM with drain, `flush`): ask again until there is none.
+ */
+struct file_pending {
+	uint64_t files, bytes; /* bytes: with what was written to these files since */
+	bool away;             /* the last attempt to upload has failed; it is tried again */
+	bool stuck;            /* some files are not uploaded before the next start; the log says why */
+};
+void file_pending(uint64_t since_ns, struct file_pending *p);
 /* On each core, after the last call and before reactor_stop: starts no more uploads and deletions, waits for those
  * under way.  What is dirty stays in the journal for the next start. */
 enum op_state file_stop(struct op *op);
@@ -150,7 +196,13 @@ struct file_stats {
 	uint64_t uploaded_bytes, uploaded_objects, upload_errors, uploading;
 	uint64_t cache_hits, cache_misses, cache_bytes;
 	uint64_t deleted_objects, garbage;
+	double upload_rate;       /* bytes/s, as it was at upload_rate_ns: read it with file_upload_rate */
+	uint64_t upload_rate_ns;
+	bool away;                /* the last attempt to upload has failed */
 };
+#define FILE_RATE_NS (5 * (uint64_t)1000000000)
+/* A moving average over some FILE_RATE_NS, at the instant now_ns (CLOCK_MONOTONIC). */
+double file_upload_rate(const struct file_stats *s, uint64_t now_ns);
 const struct file_stats *file_stats(int core);
 
 #endif

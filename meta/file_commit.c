@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * COMMIT: the journal is on disk up to the file's last record.  All of the file is
- * committed, whatever range was asked for (RFC 1813 §3.3.21 allows it).
+ * COMMIT: what was written to the file is durable, up to its last record (file_sync).  All of the
+ * file is committed, whatever range was asked for (RFC 1813 §3.3.21 allows it).
  */
 #include "meta/file_core.h"
 #include "meta/perm.h"
@@ -55,7 +55,7 @@ commit_run(struct file_commit *c)
 		c->wcc = (struct wcc){ .has_pre = true, .pre_size = a->size, .pre_mtime_ns = a->mtime_ns,
 			               .pre_ctime_ns = a->ctime_ns };
 		c->stage = COMMIT_SYNCED;
-		if (file_quiesce(c->get.inode, &c->step) == OP_PENDING)
+		if (file_sync(&c->sync, c->get.inode, a->jseq, &c->step) == OP_PENDING)
 			return OP_PENDING;
 		fallthrough;
 	case COMMIT_SYNCED:

@@ -53,6 +53,13 @@ struct file {
 	uint64_t map_gen;          /* counts the changes of its chunks in RocksDB */
 	struct flush *flush;       /* what is uploading some of it */
 	uint64_t cut;              /* the smallest size since that began */
+	uint64_t pass_at;          /* how far the uploader's pass has come; 0: the next turn begins one */
+	uint64_t pass_seq, pass_ns; /* when it began: the journal's last record, the time */
+	uint64_t stored;           /* by passes that have ended: records up to it are in the object store */
+	uint64_t stored_ns;        /* and what was dirty then */
+	struct file_sync *waits;   /* who waits for the object store */
+	struct file *want_prev, *want_next;
+	bool wanted;
 	struct fill fill[FILLS];
 	uint64_t ready[READY_MAX]; /* blocks that may be full */
 	uint32_t nready;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The data path of a core: its parts, their sizes, their start and their end; what tools ask of it. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "meta/chunkmap.h"
@@ -67,6 +68,7 @@ journal_init(void)
 		.segment_bytes = o->segment_bytes,
 		.epoch = file_epoch(),
 		.first_seq = file_old_seq() + 1,
+		.free_ratio = o->journal_free,
 	};
 	char why[256] = "";
 	int res = journal_open(&file_core->journal, reactor_core(), &jo, why);
@@ -217,10 +219,18 @@ file_fini(int core)
 
 /* ---- for tools */
 
-enum op_state
-file_drain(struct op *op)
+void
+file_pending(uint64_t since_ns, struct file_pending *p)
 {
-	return flush_drain(op);
+	flush_pending(since_ns, p);
+}
+
+double
+file_upload_rate(const struct file_stats *s, uint64_t now_ns)
+{
+	uint64_t since = now_ns > s->upload_rate_ns ? now_ns - s->upload_rate_ns : 0;
+
+	return s->upload_rate * exp(-(double)since / FILE_RATE_NS);
 }
 
 /* Not often enough to need messages between all that has to end: looks each millisecond. */

@@ -17,6 +17,7 @@
 #include "reactor/log.h"
 
 #define EPOCH_SHIFT 40
+#define WRITE_WAIT_NS (15 * SEC_NS)
 #define JOURNAL_RUN UINT32_MAX /* under this number is the last run's epoch */
 #define JOURNAL_REC_BYTES 17
 #define JOURNAL_REC_VERSION 1
@@ -226,6 +227,10 @@ file_open(const struct file_opts *opts, const struct volume *vol, char why[256])
 
 	assert(!run.rec);
 	run.opts = *opts;
+	if (run.opts.pack_below == 0)
+		run.opts.pack_below = PACK_BELOW_BYTES;
+	if (run.opts.write_wait_ns == 0)
+		run.opts.write_wait_ns = WRITE_WAIT_NS;
 	run.volume = *vol;
 	snprintf(run.journal_dir, sizeof(run.journal_dir), "%s", opts->journal_dir);
 	run.opts.journal_dir = run.journal_dir;

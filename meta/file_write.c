@@ -12,7 +12,6 @@
 #include "reactor/reactor.h"
 
 #define WRITES          1024 /* waiting for something, a core */
-#define WRITE_WAIT_NS   (15 * SEC_NS)
 #define ROOM_POLL_NS    (20 * MSEC_NS)
 #define EXTENTS_A_PIECE 3
 
@@ -31,6 +30,7 @@ struct file_write_priv {
 	uint64_t at;                  /* where the next piece goes */
 	int piece;
 	uint64_t seq;                 /* the last record's */
+	struct file_sync sync;
 };
 
 struct write_core {
@@ -109,8 +109,7 @@ line_join(struct file_write_priv *p)
 	mine.tail = p;
 	p->in_line = true;
 	if (p->timer.slot == 0)
-		timer_start(&p->timer, file_options()->write_wait_ns ? file_options()->write_wait_ns : WRITE_WAIT_NS,
-		            &p->timeout);
+		timer_start(&p->timer, file_options()->write_wait_ns, &p->timeout);
 }
 
 static void
@@ -160,6 +159,15 @@ grow(struct attr *a, uint64_t end, uint64_t now, uint64_t seq)
 	a->jseq = seq;
 }
 
+/* As many files as may wait for their upload do, and this would be one more. */
+static bool
+is_one_too_many(const struct file *f)
+{
+	uint32_t most = file_options()->max_pending;
+
+	return most > 0 && f->dirty.count == 0 && !f->flush && file_count()->dirty_files >= most;
+}
+
 /* 0, -EAGAIN: no room now, or an error of the journal. */
 static int
 put_piece(struct file_write *w)
@@ -171,7 +179,7 @@ put_piece(struct file_write *w)
 	struct jloc loc;
 	int res;
 
-	if (extent_room() < EXTENTS_A_PIECE || !has_reserve())
+	if (extent_room() < EXTENTS_A_PIECE || !has_reserve() || is_one_too_many(p->file))
 		return -EAGAIN;
 	res = journal_append(file_journal(), J_WRITE, i->ino, p->at, now, ref, &p->seq, &loc);
 	if (res < 0)
@@ -368,7 +376,7 @@ write_run(struct file_write *w)
 		return write_finish(w, res);
 	line_leave(p);
 	w->stage = WRITE_SYNCED;
-	if (w->stable != STABLE_UNSTABLE && journal_sync(file_journal(), p->seq, &w->step) == OP_PENDING)
+	if (w->stable != STABLE_UNSTABLE && file_sync(&p->sync, i, p->seq, &w->step) == OP_PENDING)
 		return OP_PENDING;
 	if (w->stable == STABLE_UNSTABLE)
 		w->step.res = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/flush_impl.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "reactor/log.h"
@@ -8,11 +9,11 @@
 
 #define AGE_POLL_NS      (20 * MSEC_NS)
 #define BACKOFF_FIRST_NS (100 * MSEC_NS)
-#define BACKOFF_MAX_NS   (30 * SEC_NS)
-/* A drain gives up after so many failures in a row: about 10 s. */
-#define DRAIN_FAILURES   7
+#define BACKOFF_MAX_NS   (5 * SEC_NS)
 
 __thread struct flush_core *flush_core;
+/* So many cores' last attempt has failed: the first and the last of them say so, the others don't. */
+static _Atomic int cores_failing;
 
 /* ---- files with whole blocks */
 
@@ -149,14 +150,17 @@ aged(struct op *op)
 }
 
 static struct flush *
-flush_new(struct flush_core *c)
+flush_new(struct flush_core *c, bool round)
 {
-	struct flush *fl = slab_get(&c->slab), **at = &c->flushes;
+	struct flush *fl, **at = &c->flushes;
 
-	if (!fl)
+	if (!round && c->nothers == FLUSHES - FLUSH_ROUNDS)
 		return NULL;
+	fl = slab_get(&c->slab); /* there is one */
 	fl->stage = FLUSH_LOAD;
-	fl->since_ns = UINT64_MAX;
+	fl->start_ns = reactor_now_ns();
+	fl->round = round;
+	fl->bulky = fl->retired = false;
 	fl->nfiles = fl->nchunks = fl->nslices = fl->nown = fl->nsmall = fl->nrefs = fl->nloads = 0;
 	fl->small_refs = fl->small_bytes = fl->nobjects = 0;
 	fl->load_bytes = 0;
@@ -168,34 +172,8 @@ flush_new(struct flush_core *c)
 	while (*at)
 		at = &(*at)->next;
 	*at = fl;
+	*(round ? &c->nrounds : &c->nothers) += 1;
 	return fl;
-}
-
-/* What was written last is not on disk yet, and wanted. */
-static void
-ask_sync(struct flush_core *c)
-{
-	struct journal *j = file_journal();
-
-	if (!c->sync_asked)
-		return;
-	c->sync_asked = false;
-	if (c->syncing)
-		return;
-	c->syncing = true;
-	if (journal_sync(j, journal_last(j), &c->synced) == OP_DONE) {
-		c->syncing = false;
-		if (c->synced.res == 0)
-			flush_kick();
-	}
-}
-
-static void
-synced(struct op *op)
-{
-	flush_core->syncing = false;
-	if (op->res == 0)
-		flush_kick();
 }
 
 static void
@@ -213,6 +191,24 @@ has_work(const struct flush_core *c)
 	return c->ready || (f && flush_is_due(f));
 }
 
+/* False: there is nothing to take, or no room. */
+static bool
+start_one(struct flush_core *c, bool round)
+{
+	struct flush *fl = flush_new(c, round);
+
+	if (!fl)
+		return false;
+	if (!flush_pick(fl)) {
+		flush_end(fl);
+		return false;
+	}
+	if (round)
+		round_began(fl);
+	flush_load(fl);
+	return true;
+}
+
 static void
 poll(struct op *op)
 {
@@ -221,42 +217,36 @@ poll(struct op *op)
 	(void)op;
 	c->kicked = false;
 	c->pressure |= journal_is_short();
-	while (!c->stopping && !c->away && has_work(c)) {
-		struct flush *fl = flush_new(c);
-
-		if (!fl)
-			break;
-		if (!flush_pick(fl)) {
-			flush_end(fl);
-			/* Nothing durable is left: what made it urgent is taken care of. */
-			c->pressure = false;
-			break;
-		}
-		flush_load(fl);
-	}
+	while (!c->stopping && !c->away && round_is_due() && start_one(c, true))
+		;
+	while (!c->stopping && !c->away && has_work(c) && start_one(c, false))
+		;
 	if (!file_dirty_list()->head && !c->flushes) {
 		c->pressure = false;
 		tail_note();
 	}
-	ask_sync(c);
 	arm_age(c);
-	drains_look(c);
 }
 
 /* ---- the end of a flush */
 
 static void
-file_leave(struct flush_file *ff)
+file_leave(struct flush_file *ff, bool retired)
 {
 	struct file *f = ff->file;
 
 	f->flush = NULL;
 	if (ff->bad || ff->gone)
 		f->stuck = true;
+	if (ff->in_pass && retired && ff->pass_at == 0)
+		pass_end(f);
+	else if (ff->in_pass)
+		f->pass_at = retired ? ff->pass_at : 0;
 	if (f->inode)
 		file_changed(f, &f->inode->attr);
 	if (f->nready > 0 && f->dirty.count > 0)
 		ready_append(f);
+	waits_look(f);
 	file_put(f);
 	inode_put(ff->inode); /* of one that is gone it may be the last */
 }
@@ -281,12 +271,15 @@ flush_end(struct flush *fl)
 		pieces_fini(&fl->chunk[i].next);
 	}
 	for (uint32_t i = 0; i < fl->nfiles; i++)
-		file_leave(&fl->file[i]);
+		file_leave(&fl->file[i], fl->retired);
+	if (fl->round)
+		round_ended(fl);
+	*(fl->round ? &c->nrounds : &c->nothers) -= 1;
 	c->batch[c->nbatches++] = fl->batch;
 	slab_put(&c->slab, fl);
 }
 
-/* ---- when the object store or RocksDB takes nothing */
+/* ---- when the object store or RocksDB takes nothing: one upload is tried now and then, until one works */
 
 static void
 again(struct op *op)
@@ -306,76 +299,60 @@ flush_failed(const char *what, int res)
 	file_count()->upload_errors++;
 	if (c->away)
 		return; /* one of those that were under way */
-	if (c->failures++ == 0)
+	if (c->failures++ == 0 && atomic_fetch_add(&cores_failing, 1) == 0)
 		log_error("%s does not take what was written (%s): it stays in the journal, and is tried again",
 		          what, strerror(-res < 1000 ? -res : EIO));
 	wait = MIN(wait, BACKOFF_MAX_NS);
 	/* Not all cores, nor all servers, at the same instant. */
 	wait = wait / 2 + mix64(reactor_wall_ns() + (uint64_t)reactor_core()) % (wait / 2);
-	c->away = true;
+	c->away = file_count()->away = true;
 	timer_start(&c->backoff, wait, &c->again);
-	drains_look(c);
+}
+
+static void
+failures_end(struct flush_core *c)
+{
+	if (c->failures > 0 && atomic_fetch_sub(&cores_failing, 1) == 1)
+		log_info("uploads work again");
+	c->failures = 0;
+	file_count()->away = false;
 }
 
 void
 flush_worked(void)
 {
-	if (flush_core->failures > 0 && !flush_core->away)
-		log_info("uploads work again");
 	if (!flush_core->away)
-		flush_core->failures = 0;
+		failures_end(flush_core);
 }
 
-/* ---- waiting for all */
+/* ---- all that is dirty */
 
-/* Whether something is left that was dirty when the drain began. */
-static bool
-is_dirty_since(const struct flush_core *c, uint64_t start_ns)
+static void
+count(struct file_pending *p, const struct file *f)
 {
-	const struct file *f = file_dirty_list()->head;
-
-	if (f && f->since_ns <= start_ns)
-		return true;
-	for (const struct flush *fl = c->flushes; fl; fl = fl->next)
-		if (fl->since_ns <= start_ns)
-			return true;
-	return false;
+	p->files++;
+	p->bytes += f->dirty.bytes;
 }
 
 void
-drains_look(struct flush_core *c)
-{
-	struct flush_drain **at = &c->drains, *d;
-
-	while ((d = *at) != NULL) {
-		bool gave_up = c->failures >= DRAIN_FAILURES || c->stopping;
-
-		if (!gave_up && is_dirty_since(c, d->start_ns)) {
-			at = &d->next;
-			continue;
-		}
-		*at = d->next;
-		reactor_post(d->op, gave_up || file_is_stuck() ? -EIO : 0);
-		slab_put(&c->drain_slab, d);
-	}
-}
-
-enum op_state
-flush_drain(struct op *op)
+flush_pending(uint64_t since_ns, struct file_pending *p)
 {
 	struct flush_core *c = flush_core;
-	struct flush_drain *d = slab_get(&c->drain_slab);
 
-	if (!d)
-		return op_done(op, -E_JUKEBOX);
-	*d = (struct flush_drain){ .op = op, .start_ns = reactor_now_ns(), .next = c->drains };
-	c->drains = d;
+	*p = (struct file_pending){ .away = c->failures > 0, .stuck = file_is_stuck() };
+	for (const struct file *f = file_dirty_list()->head; f && f->since_ns <= since_ns; f = f->next)
+		count(p, f);
+	for (const struct flush *fl = c->flushes; fl; fl = fl->next)
+		for (uint32_t i = 0; i < fl->nfiles; i++)
+			if (fl->file[i].file->since_ns <= since_ns)
+				count(p, fl->file[i].file);
+	if (since_ns <= c->urgent_ns)
+		return;
+	c->urgent_ns = since_ns;
 	/* Who asks wants it tried now. */
 	if (c->away && timer_stop(&c->backoff))
 		again(&c->again);
-	c->failures = 0;
 	flush_kick();
-	return OP_PENDING;
 }
 
 bool
@@ -384,10 +361,10 @@ flush_quit(void)
 	struct flush_core *c = flush_core;
 
 	c->stopping = true;
-	drains_look(c);
+	waits_stop();
 	if (c->away && timer_stop(&c->backoff))
 		again(&c->again); /* those that wait see that it ends */
-	return !c->flushes && !c->kicked && !c->syncing;
+	return !c->flushes && !c->kicked;
 }
 
 /* ---- start and end */
@@ -404,15 +381,13 @@ flush_init(uint64_t arena_bytes)
 	/* All of them together take no more than BUF_DRAIN has for itself. */
 	c->load_budget = arena_bytes / 8 / FLUSHES;
 	c->poll.resume = poll;
-	c->synced.resume = synced;
 	c->ids_ready.resume = ids_ready;
 	c->aged.resume = aged;
 	c->again.resume = again;
+	c->gathered.resume = aged;
 	while (c->nbatches < FLUSHES)
 		c->batch[c->nbatches++] = kv_batch_new();
 	res = slab_init(&c->slab, "flushes", sizeof(struct flush), FLUSHES);
-	if (res == 0)
-		res = slab_init(&c->drain_slab, "drains", sizeof(struct flush_drain), 16);
 	return res < 0 ? res : upload_init((uint32_t)MAX(file_options()->uploads, 1));
 }
 
@@ -424,9 +399,11 @@ flush_fini(void)
 	assert(!c->flushes); /* file_stop was waited for */
 	timer_stop(&c->age);
 	timer_stop(&c->backoff);
+	timer_stop(&c->gather);
+	if (c->failures > 0)
+		atomic_fetch_sub(&cores_failing, 1);
 	upload_fini();
 	flush_commit_fini();
-	slab_fini(&c->drain_slab);
 	slab_fini(&c->slab);
 	while (c->nbatches > 0)
 		kv_batch_free(c->batch[--c->nbatches]);

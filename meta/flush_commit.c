@@ -300,6 +300,7 @@ retire(struct flush *fl)
 			file_replayed(f, false);
 	}
 	journal_tail_applied(fl->tail);
+	fl->retired = true;
 	crash_point("flush.retired");
 }
 
@@ -351,9 +352,12 @@ locked(struct flush *fl, int res)
 {
 	struct flush_file *ff = &fl->file[fl->order[fl->at]];
 
-	if (res != -ESTALE)
+	if (res == -ESTALE)
+		ff->gone = true;
+	else if (res == -EIO) /* the journal is broken (and has said so), and will never have all of it */
+		ff->bad = true;
+	else
 		return res;
-	ff->gone = true;
 	return 0;
 }
 

@@ -2,7 +2,8 @@
 /*
  * What the uploader's files know of each other:
  *
- *   flush.c         when: age, full blocks, pressure, drain; backing off
+ *   flush.c         when: age, full blocks, pressure, who waits; backing off
+ *   flush_wait.c    who waits for the object store, and their rounds
  *   flush_pick.c    what: a snapshot of extents as slices, blocks and objects
  *   flush_upload.c  bytes: those that are only in the journal are read back; then the PUTs
  *   flush_commit.c  one batch: C, B, P, I, U, J, G; then extents and journal records go
@@ -18,7 +19,9 @@
 #include "meta/flush.h"
 #include "meta/recread.h"
 
-#define FLUSHES       4                 /* at once, a core */
+#define FLUSH_ROUNDS  4                 /* at once, a core, for who waits; */
+#define FLUSHES       8                 /* the others are for what is due */
+#define FLUSH_BULKY   2                 /* rounds with one large file each, at most */
 #define FLUSH_FILES   128
 #define FLUSH_SLICES  1024
 #define FLUSH_CHUNKS  256
@@ -55,6 +58,8 @@ struct flush_file {
 	struct inode *inode;       /* held */
 	uint32_t first_slice, nslices, first_chunk, nchunks;
 	struct inode_lock lock;
+	uint64_t pass_at;          /* where the file's pass goes on after this; 0: it ends with it */
+	bool in_pass;
 	bool gone;                 /* removed meanwhile */
 	bool bad;                  /* cannot be uploaded: logged */
 };
@@ -88,7 +93,10 @@ enum flush_stage {
 struct flush {
 	struct flush *next;        /* the core's, those under way */
 	enum flush_stage stage;
-	uint64_t since_ns;         /* no extent in it is older */
+	uint64_t start_ns;
+	bool round;                /* somebody waits for its files */
+	bool bulky;                /* it is a round of one large file */
+	bool retired;              /* all of it is in the object store and recorded, durably */
 	uint32_t share;
 	uint64_t pack;             /* id, 0: none */
 
@@ -119,28 +127,29 @@ struct flush {
 };
 
 /* ---- flush.c */
-struct flush_drain {
-	struct flush_drain *next;
-	uint64_t start_ns;
-	struct op *op;
-};
-
 struct flush_core {
 	struct slab slab;
 	struct kv_batch *batch[FLUSHES];
 	uint32_t nbatches;
 	struct flush *flushes;     /* under way */
+	uint32_t nrounds, nbulky, nothers;
 	uint64_t load_budget;      /* bytes of buffers that one may take to read records back */
 
 	struct file *ready;        /* files with blocks that may be full, first come first */
 	struct file *ready_tail;
 	bool kicked, stopping, pressure;
-	bool sync_asked, syncing;  /* the journal, for what is not durable yet */
-	struct op poll, synced, ids_ready;
+	struct op poll, ids_ready;
 	struct timer age;
 	struct op aged;
-	struct slab drain_slab;
-	struct flush_drain *drains;
+	uint64_t urgent_ns;        /* what has been dirty since then or longer is due */
+
+	struct file *wanted;       /* files that somebody waits for and no flush has, first come first */
+	struct file *wanted_tail;
+	uint32_t nwanted;
+	uint64_t round_ns;         /* how long a round takes: a moving mean */
+	uint64_t round_at_ns;      /* not before then begins the next beside another */
+	struct timer gather;
+	struct op gathered;
 
 	uint32_t uploading;
 	bool away;                 /* the object store, or RocksDB, takes nothing */
@@ -153,15 +162,24 @@ extern __thread struct flush_core *flush_core;
 /* Something failed: everybody waits, longer each time. */
 void flush_failed(const char *what, int res);
 void flush_worked(void);
-/* Answers those who wait for all, if it is there. */
-void drains_look(struct flush_core *c);
 /* It is over, well or ill: what it held is given back, its files are in their lists again. */
 void flush_end(struct flush *fl);
+
+/* ---- flush_wait.c */
+void wanted_remove(struct file *f);
+/* A round may begin now; where one must wait for others to join, a timer runs. */
+bool round_is_due(void);
+void round_began(struct flush *fl);
+void round_ended(struct flush *fl);
+/* Nobody is answered by an upload any more. */
+void waits_stop(void);
+/* All of the file that was dirty when its pass began is in the object store. */
+void pass_end(struct file *f);
 
 /* ---- flush_pick.c */
 /* Its turn has come, whole blocks or not. */
 bool flush_is_due(const struct file *f);
-/* Takes a snapshot of what is to be uploaded now.  False: nothing. */
+/* Takes a snapshot of what is to be uploaded now; a round, of what is waited for.  False: nothing. */
 bool flush_pick(struct flush *fl);
 
 /* ---- flush_upload.c */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The snapshot: durable extents of one or many files become slices, slices
- * blocks, blocks objects.  Buffers are held, so whatever happens to the extents
- * meanwhile, what is uploaded is what was picked.
+ * The snapshot: extents of one or many files become slices, slices blocks, blocks
+ * objects.  Buffers are held, so whatever happens to the extents meanwhile, what is
+ * uploaded is what was picked.  Some need not be durable in the journal yet: the commit locks
+ * their inode, which waits for that.
  */
 #include <stdlib.h>
 
@@ -10,12 +11,6 @@
 #include "meta/sliceid.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
-
-static bool
-is_durable(const struct extent *e)
-{
-	return e->seq <= journal_durable(file_journal());
-}
 
 /* ---- references to bytes */
 
@@ -109,8 +104,7 @@ blocks_set(struct flush *fl, struct flush_slice *s)
 }
 
 /*
- * One slice: what is dirty, durable and without a gap from byte `from` of e on, up to
- * `to`.  Returns where it ends; `from` itself when the flush has no room for it.
+ * One slice: what is dirty and without a gap from byte `from` of e on, up to `to`.  Returns where it ends; `from` itself when the flush has no room for it.
  */
 static uint64_t
 slice_add(struct flush *fl, uint32_t file, struct extent *e, uint64_t from, uint64_t to)
@@ -122,14 +116,16 @@ slice_add(struct flush *fl, uint32_t file, struct extent *e, uint64_t from, uint
 
 	*s = (struct flush_slice){ .off = from, .file = file, .first_ref = fl->nrefs, .first_own = fl->nown,
 		                   .small = -1 };
+	const uint32_t pack_below = file_options()->pack_below;
+
 	to = MIN(to, ROUND_DOWN(from, CHUNK_BYTES) + CHUNK_BYTES);
-	while (e && at < to && e->off <= at && is_durable(e)) {
+	while (e && at < to && e->off <= at) {
 		uint32_t filled = (uint32_t)(at - from) % BLOCK_BYTES;
 		uint64_t end = MIN(MIN(e->off + e->len, to), at + BLOCK_BYTES - filled);
 
 		/* No object left of its own: one byte more would not fit anywhere. */
 		if (filled == 0 && fl->nown + s->nown == FLUSH_OWN)
-			to = MIN(to, at + PACK_BELOW_BYTES);
+			to = MIN(to, at + pack_below);
 		end = MIN(end, to);
 		if (fl->nrefs - block_ref == UPLOAD_PARTS_MAX || !ref_add(fl, e, at, (uint32_t)(end - at)))
 			break;
@@ -143,9 +139,9 @@ slice_add(struct flush *fl, uint32_t file, struct extent *e, uint64_t from, uint
 			e = extent_next(t, e);
 	}
 	rest = (uint32_t)(at - from) % BLOCK_BYTES;
-	if (rest >= PACK_BELOW_BYTES && fl->nown + s->nown < FLUSH_OWN) {
+	if (rest >= pack_below && fl->nown + s->nown < FLUSH_OWN) {
 		s->nown++;
-	} else if (rest > 0 && (rest >= PACK_BELOW_BYTES ||
+	} else if (rest > 0 && (rest >= pack_below ||
 	                        !small_add(fl, s, rest, fl->nrefs - block_ref))) {
 		refs_undo(fl, block_ref);
 		at -= rest;
@@ -160,7 +156,7 @@ slice_add(struct flush *fl, uint32_t file, struct extent *e, uint64_t from, uint
 	return at;
 }
 
-/* Everything durable in [from, to).  False: the flush is full. */
+/* Everything dirty in [from, to).  False: the flush is full. */
 static bool
 range_add(struct flush *fl, uint32_t file, uint64_t from, uint64_t to)
 {
@@ -171,11 +167,6 @@ range_add(struct flush *fl, uint32_t file, uint64_t from, uint64_t to)
 		uint64_t start = MAX(e->off, from), index = start / CHUNK_BYTES;
 		struct flush_chunk *c = fl->nchunks ? &fl->chunk[fl->nchunks - 1] : NULL;
 
-		if (!is_durable(e)) {
-			flush_core->sync_asked = true;
-			e = extent_next(&f->dirty, e);
-			continue;
-		}
 		if (!c || c->file != file || c->index != index)
 			c = fl->nchunks < FLUSH_CHUNKS ? &fl->chunk[fl->nchunks] : NULL;
 		if (!c || fl->nslices == FLUSH_SLICES)
@@ -211,7 +202,7 @@ file_begin(struct flush *fl, struct file *f)
 	ff->inode = f->inode;
 	ff->first_slice = fl->nslices;
 	ff->first_chunk = fl->nchunks;
-	ff->gone = ff->bad = false;
+	ff->in_pass = ff->gone = ff->bad = false;
 }
 
 /* It stays in this flush if something of it was taken. */
@@ -226,30 +217,25 @@ file_end(struct flush *fl, struct file *f)
 		return;
 	fl->nfiles++;
 	fl->share = f->inode->attr.share;
-	fl->since_ns = MIN(fl->since_ns, f->since_ns);
 	f->flush = fl;
+	wanted_remove(f);
 	f->cut = UINT64_MAX;
 	f->users++;
 	inode_keep(f->inode);
 	file_changed(f, &f->inode->attr);
 }
 
-enum block_state { BLOCK_PARTLY, BLOCK_SOON, BLOCK_WHOLE };
-
-static enum block_state
-block_look(const struct file *f, uint64_t block)
+static bool
+block_is_whole(const struct file *f, uint64_t block)
 {
 	uint64_t at = block * BLOCK_BYTES, end = at + BLOCK_BYTES;
-	enum block_state s = BLOCK_WHOLE;
 
 	for (struct extent *e = extent_at(&f->dirty, at); at < end; e = extent_next(&f->dirty, e)) {
 		if (!e || e->off > at)
-			return BLOCK_PARTLY;
-		if (!is_durable(e))
-			s = BLOCK_SOON;
+			return false;
 		at = e->off + e->len;
 	}
-	return s;
+	return true;
 }
 
 static int
@@ -282,19 +268,16 @@ blocks_add(struct flush *fl, struct file *f)
 	qsort(f->ready, f->nready, sizeof(f->ready[0]), number_cmp);
 	while (i < f->nready) {
 		uint64_t first = f->ready[i];
-		enum block_state s = block_look(f, first);
+		bool whole = block_is_whole(f, first);
 		uint32_t n = 1;
 
-		if (s != BLOCK_WHOLE || !room) {
-			if (s == BLOCK_SOON)
-				flush_core->sync_asked = true;
-			if (s != BLOCK_PARTLY)
+		if (!whole || !room) {
+			if (whole)
 				f->ready[kept++] = first;
 			i++;
 			continue;
 		}
-		while (i + n < f->nready && f->ready[i + n] == first + n &&
-		       block_look(f, first + n) == BLOCK_WHOLE)
+		while (i + n < f->nready && f->ready[i + n] == first + n && block_is_whole(f, first + n))
 			n++;
 		room = range_add(fl, fl->nfiles, first * BLOCK_BYTES, (first + n) * BLOCK_BYTES);
 		taken = room ? first + n : taken_blocks(fl, first);
@@ -328,9 +311,35 @@ pick_ready(struct flush *fl)
 bool
 flush_is_due(const struct file *f)
 {
+	const struct flush_core *c = flush_core;
+
 	/* What an earlier run left (born at 0) keeps all cores' journals from being used again. */
-	return f->since_ns == 0 || flush_core->pressure || flush_core->drains ||
+	return f->since_ns <= c->urgent_ns || c->pressure ||
 	       f->since_ns + file_options()->upload_delay_ns <= reactor_now_ns();
+}
+
+/* The file from where its pass is on.  False: the flush is full. */
+static bool
+pass_add(struct flush *fl, struct file *f)
+{
+	struct flush_file *ff = &fl->file[fl->nfiles];
+	const struct flush_slice *last;
+	bool room;
+
+	file_begin(fl, f);
+	ff->in_pass = true;
+	if (f->pass_at > 0 && !extent_at(&f->dirty, f->pass_at))
+		pass_end(f); /* what it had yet to come to was cut meanwhile */
+	if (f->pass_at == 0) {
+		f->pass_seq = journal_last(file_journal());
+		f->pass_ns = reactor_now_ns();
+	}
+	room = range_add(fl, fl->nfiles, f->pass_at, UINT64_MAX);
+	last = &fl->slice[fl->nslices - 1];
+	if (fl->nslices > ff->first_slice)
+		ff->pass_at = room ? 0 : last->off + last->len;
+	file_end(fl, f);
+	return room;
 }
 
 static void
@@ -341,11 +350,29 @@ pick_due(struct flush *fl)
 
 	for (f = file_dirty_list()->head; f && room && flush_is_due(f) && fl->nfiles < FLUSH_FILES; f = next) {
 		next = f->next;
-		if (!file_fits(fl, f))
+		if (file_fits(fl, f))
+			room = pass_add(fl, f);
+	}
+}
+
+/*
+ * A round: small files share it; a large one, which takes longer than others should
+ * wait, has one for itself, and not all rounds may be of this kind.
+ */
+static void
+pick_wanted(struct flush *fl)
+{
+	bool room = true;
+	struct file *f, *next;
+
+	for (f = flush_core->wanted; f && room && !fl->bulky && fl->nfiles < FLUSH_FILES; f = next) {
+		bool large = f->dirty.bytes >= BLOCK_BYTES / 4;
+
+		next = f->want_next;
+		if (!file_fits(fl, f) || (large && (fl->nfiles > 0 || flush_core->nbulky == FLUSH_BULKY)))
 			continue;
-		file_begin(fl, f);
-		room = range_add(fl, fl->nfiles, 0, UINT64_MAX);
-		file_end(fl, f);
+		fl->bulky = large;
+		room = pass_add(fl, f);
 	}
 }
 
@@ -398,7 +425,9 @@ flush_pick(struct flush *fl)
 {
 	uint64_t id;
 
-	if (pick_ready(fl))
+	if (fl->round)
+		pick_wanted(fl);
+	else if (pick_ready(fl))
 		pick_due(fl);
 	if (fl->nslices == 0)
 		return false;

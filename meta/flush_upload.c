@@ -95,6 +95,16 @@ flush_load(struct flush *fl)
 
 /* ---- the PUTs */
 
+/* A mean over about RATE_NS: what is further back counts less. */
+static void
+rate_add(struct file_stats *s, uint64_t bytes)
+{
+	uint64_t now = reactor_now_ns();
+
+	s->upload_rate = file_upload_rate(s, now) + (double)bytes * SEC_NS / FILE_RATE_NS;
+	s->upload_rate_ns = now;
+}
+
 static void
 object_done(struct flush_object *o, int res)
 {
@@ -111,6 +121,7 @@ object_done(struct flush_object *o, int res)
 	o->state = OBJECT_DONE;
 	s->uploaded_objects++;
 	s->uploaded_bytes += o->upload.stored;
+	rate_add(s, o->upload.stored);
 	flush_worked();
 	if (++fl->uploaded < fl->nobjects)
 		return;
@@ -136,15 +147,35 @@ object_start(struct flush_object *o)
 		object_done(o, o->step.res);
 }
 
-/* Of the flush that began first. */
 static struct flush_object *
-next_object(void)
+todo_object(struct flush *fl)
 {
-	for (struct flush *fl = flush_core->flushes; fl; fl = fl->next)
-		for (uint32_t i = 0; fl->stage == FLUSH_UPLOAD && i < fl->nobjects; i++)
-			if (fl->object[i].state == OBJECT_TODO)
-				return &fl->object[i];
+	for (uint32_t i = 0; fl->stage == FLUSH_UPLOAD && i < fl->nobjects; i++)
+		if (fl->object[i].state == OBJECT_TODO)
+			return &fl->object[i];
 	return NULL;
+}
+
+/*
+ * Of the flush that has fewest under way, so that a small one need not wait for all of a large one; one
+ * place is kept for rounds, where there is more than one.
+ */
+static struct flush_object *
+next_object(struct flush_core *c, uint32_t most)
+{
+	uint32_t others = file_options()->remote && most > 1 ? most - 1 : most;
+	struct flush_object *best = NULL, *o;
+
+	if (c->failures > 0 && c->uploading > 0)
+		return NULL; /* one is tried, until one works */
+	for (struct flush *fl = c->flushes; fl; fl = fl->next) {
+		if (c->uploading >= (fl->round ? most : others))
+			continue;
+		o = todo_object(fl);
+		if (o && (!best || fl->uploading < best->flush->uploading))
+			best = o;
+	}
+	return best;
 }
 
 /* At the end nobody waits for a store that takes nothing: the next start goes on. */
@@ -181,7 +212,7 @@ flush_pump(void)
 		;
 	while (!c->away && commit_one(c))
 		;
-	while (!c->away && c->uploading < most && (o = next_object()) != NULL)
+	while (!c->away && (o = next_object(c, most)) != NULL)
 		object_start(o);
 }
 

@@ -45,6 +45,7 @@ struct journal_opts {
 	uint32_t segment_bytes;  /* 0: 64 MiB, less where bytes is small; at least 4 segments */
 	uint64_t epoch;          /* of this run: greater than all before */
 	uint64_t first_seq;      /* greater than all before */
+	double free_ratio;       /* it does not grow where less than this part of the disk is free */
 };
 
 /*
@@ -87,7 +88,7 @@ void journal_close(struct journal *j);
  * memory up to the next multiple of PAGE is zeroed by this.  At most 64 KiB a record.
  * The record counts live once in its segment: jloc_put when its data is in the object
  * store, durably, or overwritten by a later record.  Only what is durable here may be
- * uploaded: after a crash the records before it would cover it again.  -EAGAIN: no room
+ * recorded as uploaded: after a crash the records before it would cover it again.  -EAGAIN: no room
  * (journal_wait_room); -EIO after a failed write.  J_TRUNC takes no buffer and its
  * loc.seg is NULL.
  */

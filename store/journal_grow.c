@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -179,11 +180,25 @@ is_urgent(const struct journal *j)
 	return j->room || !j->open || j->fill > j->open->bytes / 4 * 3;
 }
 
+/* Others too live on this disk. */
+static bool
+leaves_enough(const struct journal *j)
+{
+	struct statvfs v;
+
+	if (j->opts.free_ratio <= 0 || statvfs(j->dir, &v) < 0)
+		return true;
+	return (double)v.f_bavail * (double)v.f_frsize - (double)j->opts.segment_bytes >=
+	       j->opts.free_ratio * (double)v.f_blocks * (double)v.f_frsize;
+}
+
 static int
 grow_create(struct work *w)
 {
 	struct jgrow *g = container_of(w, struct jgrow, work);
 
+	if (!leaves_enough(container_of(g, struct journal, grow)))
+		return -ENOSPC;
 	return seg_create(g->seg, &g->reserved);
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <yaml.h>
 
+#include "store/block.h"
 #include "tools/config.h"
 
 /* The file as libcyaml loads it: everything optional is a pointer, NULL where absent. */
@@ -23,8 +24,14 @@ struct raw_share {
 struct raw_paths { char *meta, *journal, *cache, *objects, *control; };
 struct raw_memory { char *buffer_size, *metadata_cache; uint32_t *inodes; };
 struct raw_network { char *busy_poll, *idle_timeout, *congestion; uint32_t *max_connections; bool *rpcbind; };
-struct raw_writeback { char *max_size, *upload_delay; uint32_t *uploads; };
-struct raw_shutdown { bool *drain; };
+enum durability { DURABILITY_LOCAL, DURABILITY_REMOTE };
+struct raw_writeback {
+	enum durability *durability;
+	char *max_size, *upload_delay, *pack_below;
+	double *free_space_ratio;
+	uint32_t *max_pending, *uploads;
+};
+struct raw_shutdown { bool *drain; char *drain_limit; };
 
 struct raw {
 	uint32_t version;
@@ -48,6 +55,9 @@ static const cyaml_strval_t squash_names[] = {
 };
 static const cyaml_strval_t level_names[] = {
 	{ "error", LOG_ERROR }, { "warn", LOG_WARN }, { "info", LOG_INFO }, { "debug", LOG_DEBUG },
+};
+static const cyaml_strval_t durability_names[] = {
+	{ "local", DURABILITY_LOCAL }, { "remote", DURABILITY_REMOTE },
 };
 static const cyaml_schema_value_t client_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 63),
@@ -83,11 +93,17 @@ static const cyaml_schema_field_t network_fields[] = {
 	CYAML_FIELD_BOOL_PTR("rpcbind", CYAML_FLAG_POINTER | OPT, struct raw_network, rpcbind), CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t writeback_fields[] = {
+	CYAML_FIELD_ENUM_PTR("durability", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw_writeback, durability,
+	                     durability_names, ARRAY_LEN(durability_names)),
 	STR("max_size", struct raw_writeback, max_size), STR("upload_delay", struct raw_writeback, upload_delay),
+	STR("pack_below", struct raw_writeback, pack_below),
+	CYAML_FIELD_FLOAT_PTR("free_space_ratio", CYAML_FLAG_POINTER | OPT, struct raw_writeback, free_space_ratio),
+	CYAML_FIELD_UINT_PTR("max_pending", CYAML_FLAG_POINTER | OPT, struct raw_writeback, max_pending),
 	CYAML_FIELD_UINT_PTR("uploads", CYAML_FLAG_POINTER | OPT, struct raw_writeback, uploads), CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t shutdown_fields[] = {
-	CYAML_FIELD_BOOL_PTR("drain", CYAML_FLAG_POINTER | OPT, struct raw_shutdown, drain), CYAML_FIELD_END,
+	CYAML_FIELD_BOOL_PTR("drain", CYAML_FLAG_POINTER | OPT, struct raw_shutdown, drain),
+	STR("drain_limit", struct raw_shutdown, drain_limit), CYAML_FIELD_END,
 };
 #define SECTION(name) \
 	CYAML_FIELD_MAPPING_PTR(#name, CYAML_FLAG_POINTER | OPT, struct raw, name, name##_fields)
@@ -293,6 +309,17 @@ take_uint(struct loader *l, const char *key, const uint32_t *v, uint32_t *out, u
 		*out = *v;
 }
 
+static void
+take_ratio(struct loader *l, const char *key, const double *v, double *out)
+{
+	if (!v)
+		return;
+	if (!(*v >= 0 && *v < 1))
+		bad(l, key, "%g is out of range, 0 to 0.99 are possible", *v);
+	else
+		*out = *v;
+}
+
 /* An absolute path as it is, another below the config file's folder. */
 static void
 take_path(struct loader *l, const char *key, const char *s, char out[4096])
@@ -392,10 +419,18 @@ take_all(struct loader *l, const struct raw *r)
 	if (r->writeback) {
 		take_size(l, "writeback.max_size", r->writeback->max_size, &c->journal_bytes, 64 * MIB, 1024 * GIB);
 		take_duration(l, "writeback.upload_delay", r->writeback->upload_delay, &c->upload_delay_ns, hour);
+		take_size(l, "writeback.pack_below", r->writeback->pack_below, &c->pack_below, 0, BLOCK_BYTES);
+		take_ratio(l, "writeback.free_space_ratio", r->writeback->free_space_ratio, &c->journal_free);
+		take_uint(l, "writeback.max_pending", r->writeback->max_pending, &c->max_pending, 0, UINT32_MAX);
 		take_uint(l, "writeback.uploads", r->writeback->uploads, &c->uploads, 1, 256);
+		if (r->writeback->durability)
+			c->remote = *r->writeback->durability == DURABILITY_REMOTE;
 	}
-	if (r->shutdown && r->shutdown->drain)
-		c->drain = *r->shutdown->drain;
+	if (r->shutdown) {
+		if (r->shutdown->drain)
+			c->drain = *r->shutdown->drain;
+		take_duration(l, "shutdown.drain_limit", r->shutdown->drain_limit, &c->drain_limit_ns, 24 * hour);
+	}
 	for (unsigned i = 0; i < r->shares_count; i++)
 		take_share(l, i, &r->shares[i]);
 	c->nshares = r->shares_count;
@@ -413,6 +448,8 @@ set_defaults(struct config *c)
 		.max_connections = 4096,
 		.journal_bytes = 2 * GIB,
 		.upload_delay_ns = 5000000000,
+		.journal_free = 0.1,
+		.pack_below = PACK_BELOW_BYTES,
 		.uploads = 8,
 		.drain = true,
 	};

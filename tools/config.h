@@ -34,9 +34,13 @@ struct config {
 	bool rpcbind;
 
 	uint64_t journal_bytes, upload_delay_ns;
-	uint32_t uploads;                             /* in flight, all cores */
+	bool remote;                                  /* writeback.durability */
+	double journal_free;                          /* writeback.free_space_ratio */
+	uint64_t pack_below;
+	uint32_t max_pending, uploads;                /* files; PUTs in flight; all cores */
 	bool drain;
 	bool take_over;                               /* serve --take-over; not in the file */
+	uint64_t drain_limit_ns;                      /* 0: none */
 
 	struct export shares[CONFIG_SHARES_MAX];      /* but for share and root, which the volume knows */
 	unsigned nshares;

@@ -26,23 +26,27 @@ config_tree(const struct config *c)
 			"read_only", s->read_only, "squash", export_squash_name(s->squash),
 			"anon_uid", (json_int_t)s->anon_uid, "anon_gid", (json_int_t)s->anon_gid));
 	}
-	char size[4][32], time[3][32];
+	char size[4][32], time[4][32];
 
 	snprintf(size[0], 32, "%" PRIu64 "MiB", c->buffer_bytes / MIB);
 	snprintf(size[1], 32, "%" PRIu64 "MiB", c->metadata_cache_bytes / MIB);
 	snprintf(size[2], 32, "%" PRIu64 "MiB", c->journal_bytes / MIB);
 	snprintf(time[0], 32, "%" PRIu64 "us", c->busy_poll_ns / 1000);
 	snprintf(time[1], 32, "%" PRIu64 "s", c->idle_timeout_ns / 1000000000);
+	snprintf(size[3], 32, "%" PRIu64 "KiB", c->pack_below / KIB);
 	snprintf(time[2], 32, "%" PRIu64 "ms", c->upload_delay_ns / 1000000);
+	snprintf(time[3], 32, "%" PRIu64 "s", c->drain_limit_ns / 1000000000);
 	return json_pack("{s:i, s:s, s:i, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I},"
-	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:{s:s, s:s, s:i}, s:{s:b}, s:o}",
+	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:{s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:{s:b, s:s}, s:o}",
 		"version", 1, "listen", listen, "cores", (int)c->cores, "log_level", levels[c->log_level],
 		"paths", "meta", c->meta, "journal", c->journal, "cache", c->cache, "objects", c->objects, "control", c->control,
 		"memory", "buffer_size", size[0], "metadata_cache", size[1], "inodes", (json_int_t)c->inodes,
 		"network", "busy_poll", time[0], "idle_timeout", time[1], "congestion", c->congestion,
 			"max_connections", (json_int_t)c->max_connections, "rpcbind", c->rpcbind,
-		"writeback", "max_size", size[2], "upload_delay", time[2], "uploads", (int)c->uploads,
-		"shutdown", "drain", c->drain, "shares", shares);
+		"writeback", "durability", c->remote ? "remote" : "local", "max_size", size[2], "upload_delay", time[2],
+			"pack_below", size[3], "free_space_ratio", c->journal_free, "max_pending", (json_int_t)c->max_pending,
+			"uploads", (int)c->uploads,
+		"shutdown", "drain", c->drain, "drain_limit", time[3], "shares", shares);
 }
 
 /* Block style; strings quoted as JSON does, which YAML reads the same. */
@@ -69,7 +73,7 @@ print_yaml(FILE *f, const json_t *v, int indent)
 			print_yaml(f, item, -(indent + 2));
 		}
 	} else {
-		char *s = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+		char *s = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
 
 		fprintf(f, "%s\n", s);
 		free(s);
@@ -94,7 +98,7 @@ char *
 config_show_json(const struct config *c)
 {
 	json_t *tree = config_tree(c);
-	char *out = json_dumps(tree, JSON_INDENT(2));
+	char *out = json_dumps(tree, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 
 	json_decref(tree);
 	return out;
@@ -137,12 +141,19 @@ config_template(const char *share)
 		"  rpcbind: false           # register with rpcbind, for clients that ask port 111\n"
 		"\n"
 		"writeback:\n"
+		"  # What COMMIT (fsync) and stable WRITEs promise.  local: the data is in the journal, on this\n"
+		"  # machine's disk.  remote: it is in the object store too; while that is away, who wants it waits.\n"
+		"  durability: local\n"
 		"  max_size: 2GiB           # of the journal; when it is full, writers wait\n"
 		"  upload_delay: 5s         # how long small writes gather before they are uploaded\n"
+		"  pack_below: 1MiB         # smaller blocks of several files share an object; 0: each has its own\n"
+		"  max_pending: 0           # files waiting for upload; beyond it writers of further ones wait; 0: any number\n"
+		"  free_space_ratio: 0.1    # of the journal's disk: it does not grow where less is free\n"
 		"  uploads: 8               # in flight\n"
 		"\n"
 		"shutdown:\n"
 		"  drain: true              # SIGTERM uploads everything first; false: the next start goes on with it\n"
+		"  drain_limit: 0           # ... but stops after so long; 0: when all is uploaded\n"
 		"\n"
 		"shares:\n"
 		"  - name: %s\n"

@@ -13,6 +13,7 @@
 
 #include "proto/server.h"
 #include "tools/oncore.h"
+#include "tools/pending.h"
 
 #define GRACE_MS 10000 /* for calls under way at SIGTERM */
 
@@ -68,13 +69,6 @@ usable_cores(void)
 }
 
 static enum op_state
-drain_core(void *arg, struct op *op)
-{
-	(void)arg;
-	return file_drain(op);
-}
-
-static enum op_state
 stop_core(void *arg, struct op *op)
 {
 	(void)arg;
@@ -92,17 +86,6 @@ second_signal(void *arg)
 	_exit(1);
 }
 
-/* The bytes that are still to be uploaded, all cores. */
-static uint64_t
-pending_bytes(int cores)
-{
-	uint64_t sum = 0;
-
-	for (int i = 0; i < cores; i++)
-		sum += file_stats(i)->dirty_bytes;
-	return sum;
-}
-
 static void
 shut_down(struct bringup *b, sigset_t *set)
 {
@@ -114,13 +97,7 @@ shut_down(struct bringup *b, sigset_t *set)
 	server_stop(GRACE_MS);
 	if (b->d.config->drain) {
 		b->d.draining = true;
-		log_info("draining %" PRIu64 " MiB of pending uploads", pending_bytes(b->d.cores) / MIB);
-		for (int i = 0; i < b->d.cores; i++) {
-			int err = on_core(i, drain_core, NULL);
-
-			if (err < 0)
-				log_warn("core %d could not upload everything; the next start goes on with it", i);
-		}
+		pending_drain(&b->d);
 	}
 }
 
@@ -136,12 +113,14 @@ on_fenced(const struct claim_owner *by)
 static int
 stop_fenced(struct bringup *b, char why[256])
 {
+	struct pending left;
 	char owner[256];
 
 	server_stop(0);
+	pending_look(&b->d, &left);
 	volume_say_owner(&fenced.by, owner);
 	snprintf(why, 256, "the server on %.140s has taken over the objects; %" PRIu64 " bytes not uploaded stay in the journal", owner,
-		pending_bytes(b->d.cores));
+		left.bytes);
 	return -E_FENCED;
 }
 
@@ -209,7 +188,9 @@ daemon_run(struct config *c, char why[256])
 	const struct file_opts file = {
 		.journal_dir = c->journal, .journal_bytes = c->journal_bytes, .upload_delay_ns = c->upload_delay_ns,
 		.uploads = (int)MAX(1, c->uploads / cores), .store = b.d.vol.store, .slice_floor = claim_slice_floor(epoch),
-		.readahead_bytes = 32 * MIB,
+		.readahead_bytes = 32 * MIB, .remote = c->remote, .journal_free = c->journal_free,
+		.pack_below = (uint32_t)MAX(1, c->pack_below),
+		.max_pending = c->max_pending ? MAX(1, c->max_pending / cores) : 0,
 	};
 	const struct reactor_opts reactor = {
 		.cores = b.d.cores, .busy_poll_us = (uint32_t)(c->busy_poll_ns / 1000), .buf_bytes = c->buffer_bytes,
