@@ -33,6 +33,7 @@ expect() {
 
 # serve ARGS...: in the background until it says "serving"; its port in $port.
 serve() {
+	: >"$tmp/log" # the last one's tells a port too
 	"$binary" serve "$@" 2>"$tmp/log" &
 	pid=$!
 	for _ in $(seq 200); do
