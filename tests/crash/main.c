@@ -88,6 +88,14 @@ format_dies(struct crash *c, struct point *pt)
 	server_kill(&s);
 }
 
+static const char *
+durability(const struct crash *c)
+{
+	if (c->run.opt.durability)
+		return c->run.opt.durability;
+	return c->volume % 2 ? "local" : "remote";
+}
+
 /* A volume of its own for each stretch of rounds; what was is kept after a failure. */
 static int
 volume_make(struct crash *c)
@@ -108,7 +116,7 @@ volume_make(struct crash *c)
 		volume_remove(c);
 	}
 	if (!c->run.failed && run_args(c, argv) == 0) {
-		tune_volume(&c->run.rng, c->dir, note, sizeof(note));
+		tune_volume(&c->run.rng, c->dir, durability(c), note, sizeof(note));
 		printf("volume %d:%s\n", c->volume, note);
 		fflush(stdout);
 		return 0;
@@ -528,6 +536,7 @@ usage(void)
 	        "  --work-ms N           work this long in a round at most (default 700)\n"
 	        "  --reformat N          a fresh volume every N rounds (default 40)\n"
 	        "  --failures N          stop after N failures (default 1)\n"
+	        "  --durability D        of all volumes, local or remote (default: in turn)\n"
 	        "  --only PROC,...       work with these procedures, to narrow a failure down\n"
 	        "  --no-resend           the server keeps no replies across a restart\n"
 	        "  --no-usage            its FSSTAT is not of this volume alone\n"
@@ -566,7 +575,7 @@ parse(struct options *o, int argc, char **argv)
 		{ "rounds", 1, NULL, 'r' },   { "seed", 1, NULL, 's' },
 		{ "cores", 1, NULL, 'c' },    { "points", 1, NULL, 'p' },
 		{ "powercut", 0, NULL, 'P' }, { "overcut", 0, NULL, 'O' },
-		 { "work-ms", 1, NULL, 'w' },
+		{ "work-ms", 1, NULL, 'w' },  { "durability", 1, NULL, 'D' },
 		{ "reformat", 1, NULL, 'f' }, { "failures", 1, NULL, 'F' },
 		{ "only", 1, NULL, 'o' },     { "no-resend", 0, NULL, 'R' },
 		{ "no-usage", 0, NULL, 'U' },
@@ -587,6 +596,7 @@ parse(struct options *o, int argc, char **argv)
 		case 'p': o->points = optarg; break;
 		case 'O': o->overcut = true; /* fall through */
 		case 'P': o->powercut = true; break;
+		case 'D': o->durability = optarg; break;
 		case 'w': o->work_ms = (uint32_t)atoi(optarg); break;
 		case 'f': o->reformat = (uint32_t)atoi(optarg); break;
 		case 'F': o->failures = atoi(optarg); break;

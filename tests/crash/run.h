@@ -61,6 +61,7 @@ struct act {
 
 struct options {
 	const char *binary, *dir, *points; /* points: names of crash points, by spaces */
+	const char *durability;    /* NULL: local and remote, a volume each in turn */
 	uint64_t seed;
 	int rounds, cores, mount_offset, failures;
 	bool powercut, overcut, resend, usage, strict, verbose;
@@ -160,7 +161,7 @@ int verify_world(struct run *r, bool all_data);
 
 /* ---- tune.c */
 /* Small limits in the configuration of a fresh volume, by lot; says which in note. */
-void tune_volume(struct rng *rng, const char *dir, char *note, size_t len);
+void tune_volume(struct rng *rng, const char *dir, const char *durability, char *note, size_t len);
 
 /* ---- power.c */
 /*

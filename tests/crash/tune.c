@@ -25,9 +25,15 @@ static const struct choice choices[] = {
 };
 
 static const char *
-chosen(struct rng *rng, const char *line, size_t *indent)
+chosen(struct rng *rng, const char *durability, const char *line, size_t *indent)
 {
+	static const char key[] = "durability";
+
 	*indent = strspn(line, " ");
+	if (strncmp(line + *indent, key, sizeof(key) - 1) == 0 && line[*indent + sizeof(key) - 1] == ':') {
+		*indent += sizeof(key) - 1;
+		return durability;
+	}
 	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
 		size_t len = strlen(choices[i].key);
 
@@ -40,7 +46,7 @@ chosen(struct rng *rng, const char *line, size_t *indent)
 }
 
 void
-tune_volume(struct rng *rng, const char *dir, char *note, size_t len)
+tune_volume(struct rng *rng, const char *dir, const char *durability, char *note, size_t len)
 {
 	char path[320], line[512], *text = malloc(TEXT_MAX);
 	size_t n = 0, told = 0, indent;
@@ -50,7 +56,7 @@ tune_volume(struct rng *rng, const char *dir, char *note, size_t len)
 	f = fopen(path, "r");
 	note[0] = 0;
 	while (f && text && fgets(line, sizeof(line), f) && n + sizeof(line) < TEXT_MAX) {
-		const char *value = chosen(rng, line, &indent);
+		const char *value = chosen(rng, durability, line, &indent);
 
 		if (!value) {
 			n += (size_t)snprintf(text + n, TEXT_MAX - n, "%s", line);
