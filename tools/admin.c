@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tools/daemon.h"
+#include "tools/pending.h"
 
 static struct {
 	struct MHD_Daemon *http;
@@ -26,12 +27,23 @@ answer(struct MHD_Connection *conn, unsigned status, char *body)
 	return res;
 }
 
+/* ?since=N, as the first answer had it; without it: all that is dirty now. */
+static enum MHD_Result
+flush(struct MHD_Connection *conn)
+{
+	const char *since = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "since");
+
+	return answer(conn, MHD_HTTP_OK, pending_json(admin.daemon, since ? strtoull(since, NULL, 10) : 0));
+}
+
 static enum MHD_Result
 on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
            const char *data, size_t *data_len, void **state)
 {
 	(void)arg, (void)version, (void)data, (void)state;
 	*data_len = 0;
+	if (!strcmp(method, "GET") && !strcmp(url, "/flush"))
+		return flush(conn);
 	if (strcmp(method, "GET") || strcmp(url, "/status"))
 		return answer(conn, MHD_HTTP_NOT_FOUND, strdup("{\"error\": \"there is only GET /status\"}\n"));
 	return answer(conn, MHD_HTTP_OK, report_json(admin.daemon));

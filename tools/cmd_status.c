@@ -107,6 +107,20 @@ print_calls(const json_t *calls)
 }
 
 static void
+print_pending(const json_t *p)
+{
+	int64_t eta = json_integer_value(json_object_get(p, "eta_s"));
+
+	printf("\npending   %s in %" PRIu64 " files, %" PRIu64 " uploads under way at %s/s", human(n(p, "bytes")), n(p, "files"),
+		n(p, "uploads_now"), human(n(p, "bytes_per_second")));
+	if (eta > 0)
+		printf(", about %" PRId64 " s to go", eta);
+	puts(json_is_true(json_object_get(p, "store_away")) ? "; the object store takes nothing just now" : "");
+	printf("uploaded  %s in %" PRIu64 " objects, %" PRIu64 " errors; durability %s\n", human(n(p, "uploaded_bytes")),
+		n(p, "uploaded_objects"), n(p, "errors"), s(p, "durability"));
+}
+
+static void
 print_status(const json_t *j)
 {
 	const json_t *pend = json_object_get(j, "pending"), *jour = json_object_get(j, "journal");
@@ -117,9 +131,7 @@ print_status(const json_t *j)
 		s(j, "volume"), s(j, "state"), n(j, "port"), n(j, "cores"), n(j, "uptime_s"));
 	print_shares(json_object_get(j, "shares"));
 	print_clients(json_object_get(j, "clients"));
-	printf("\npending   %s in %" PRIu64 " files, %" PRIu64 " uploads under way, %" PRIu64 " objects (%s) uploaded, %" PRIu64 " errors\n",
-		human(n(pend, "bytes")), n(pend, "files"), n(pend, "uploads_now"), n(pend, "uploaded_objects"),
-		human(n(pend, "uploaded_bytes")), n(pend, "errors"));
+	print_pending(pend);
 	printf("journal   %s of %s\n", human(n(jour, "used_bytes")), human(n(jour, "total_bytes")));
 	printf("cache     %s, %.1f %% of %" PRIu64 " look-ups hit\n", human(n(cache, "bytes")),
 		all ? 100.0 * (double)hits / (double)all : 0.0, all);

@@ -58,6 +58,14 @@ static const struct cmd {
 	  "  --drop-caches            as root on a PATH: drop all of this machine's caches before reading,\n"
 	  "                           not only those of the files\n"
 	  "  --json                   the figures as JSON\n" },
+	{ "flush", cmd_flush, "wait until all that was written is in the object store",
+	  "dittofs flush DIR [--json]\n"
+	  "dittofs flush --config FILE [--json]\n"
+	  "\n"
+	  "Uploads all that was not in the object store when it was called, at once, and waits for\n"
+	  "it; what is written meanwhile may come later.  While the object store is away it waits\n"
+	  "on.  Ctrl-C ends the waiting, not the uploads.  Exit status 1 where some files cannot be\n"
+	  "uploaded (the server's log says why).\n" },
 	{ "config", cmd_config, "check or show the configuration",
 	  "dittofs config check DIR|FILE\n"
 	  "dittofs config show DIR|FILE [--json]\n"

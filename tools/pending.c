@@ -2,6 +2,7 @@
 #include "tools/pending.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -59,6 +60,24 @@ pending_ask(const struct daemon *d, uint64_t since_ns, struct pending *p)
 		p->stuck |= a.p.stuck;
 	}
 	set_rate(d, p);
+}
+
+char *
+pending_json(const struct daemon *d, uint64_t since_ns)
+{
+	struct pending p;
+	char *text;
+	json_t *j;
+
+	if (since_ns == 0)
+		since_ns = pending_now_ns();
+	pending_ask(d, since_ns, &p);
+	j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "since", (json_int_t)since_ns, "files", (json_int_t)p.files, "bytes",
+		(json_int_t)p.bytes, "bytes_per_second", (json_int_t)p.rate, "eta_s", (json_int_t)p.eta_s, "store_away", p.away,
+		"stuck", p.stuck);
+	text = json_dumps(j, JSON_INDENT(2));
+	json_decref(j);
+	return text;
 }
 
 void

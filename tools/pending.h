@@ -15,6 +15,8 @@ struct pending {
 uint64_t pending_now_ns(void); /* CLOCK_MONOTONIC */
 /* Of all that was dirty at since_ns, all cores; makes its turn come now.  Blocking. */
 void pending_ask(const struct daemon *d, uint64_t since_ns, struct pending *p);
+/* The same as JSON; since_ns 0: now.  The caller frees. */
+char *pending_json(const struct daemon *d, uint64_t since_ns);
 /* All there is, as the counters have it; asks for nothing. */
 void pending_look(const struct daemon *d, struct pending *p);
 /*

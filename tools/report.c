@@ -7,7 +7,7 @@
 
 #include "proto/server.h"
 #include "store/objcount.h"
-#include "tools/daemon.h"
+#include "tools/pending.h"
 
 #define POOLS_MAX   1024
 #define CLIENTS_MAX 256
@@ -160,13 +160,13 @@ char *
 report_json(const struct daemon *d)
 {
 	struct file_stats f = { 0 };
+	struct pending pending;
 	struct timespec t;
 	char uuid[UUID_STRLEN];
 
 	for (int i = 0; i < d->cores; i++) {
 		const struct file_stats *s = file_stats(i);
 
-		f.dirty_bytes += s->dirty_bytes, f.dirty_files += s->dirty_files;
 		f.journal_used_bytes += s->journal_used_bytes, f.journal_bytes += s->journal_bytes;
 		f.uploading += s->uploading, f.uploaded_bytes += s->uploaded_bytes;
 		f.uploaded_objects += s->uploaded_objects, f.upload_errors += s->upload_errors;
@@ -178,8 +178,10 @@ report_json(const struct daemon *d)
 	json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "version", VERSION, "state", d->draining ? "draining" : "serving",
 		"volume", uuid, "port", (int)d->port, "cores", d->cores,
 		"uptime_s", num((uint64_t)t.tv_sec - d->started_ns / 1000000000), "shares", shares_json(d), "clients", clients_json());
-	json_object_set_new(j, "pending", json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "bytes", num(f.dirty_bytes), "files",
-		num(f.dirty_files), "uploads_now", num(f.uploading), "uploaded_bytes", num(f.uploaded_bytes), "uploaded_objects",
+	pending_look(d, &pending);
+	json_object_set_new(j, "pending", json_pack("{s:o, s:o, s:s, s:o, s:I, s:b, s:o, s:o, s:o, s:o}", "bytes", num(pending.bytes),
+		"files", num(pending.files), "durability", d->config->remote ? "remote" : "local", "bytes_per_second",
+		num(pending.rate), "eta_s", (json_int_t)pending.eta_s, "store_away", pending.away, "uploads_now", num(f.uploading), "uploaded_bytes", num(f.uploaded_bytes), "uploaded_objects",
 		num(f.uploaded_objects), "errors", num(f.upload_errors)));
 	json_object_set_new(j, "journal", json_pack("{s:o, s:o}", "used_bytes", num(f.journal_used_bytes), "total_bytes",
 		num(f.journal_bytes)));

@@ -9,7 +9,7 @@ v=$tmp/vol
 expect "no arguments"            2 'usage: dittofs COMMAND'   "$binary"
 expect "--help"                  0 'format .*make a volume'   "$binary" --help
 expect "unknown command"         2 "no command 'frobnicate'"  "$binary" frobnicate
-for c in format serve status config version; do
+for c in format serve status flush config version; do
 	expect "$c --help"       0 "usage: dittofs $c"        "$binary" $c --help
 	expect "$c --nonsense"   2 "usage: dittofs $c"        "$binary" $c --nonsense
 done
@@ -27,6 +27,7 @@ expect "config check"            0 'fine'                     "$binary" config c
 expect "config show"             0 'buffer_size: "512MiB"'    "$binary" config show "$v"
 expect "config show --json"      0 '"buffer_size": "512MiB"'  "$binary" config show --json "$v"
 expect "status without server"   1 'no server answers'        "$binary" status "$v"
+expect "flush without server"    1 'no server answers'        "$binary" flush "$v"
 expect "serve --listen nonsense" 1 'an address like'          "$binary" serve "$v" --listen nowhere
 expect "serve --cores nonsense"  1 'a number from 0'          "$binary" serve "$v" --cores many
 expect "serve --log-level"       1 'one of error, warn'       "$binary" serve "$v" --log-level loud
@@ -44,6 +45,9 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	ok "serve"
 	expect "status"                  0 '^/export .*read and write'     "$binary" status "$v"
 	expect "status shows pools"      0 'process, against budget'       "$binary" status "$v"
+	expect "status shows pending"    0 '^pending +0 B in 0 files'      "$binary" status "$v"
+	expect "flush, nothing to do"    0 '^0.0 MiB in 0 files uploaded'  "$binary" flush "$v"
+	expect "flush --json"            0 '"files": 0, "bytes": 0'        "$binary" flush --json "$v"
 	expect "status shows requests"   0 '^put +[0-9]+'                  "$binary" status "$v"
 	expect "status --json"           0 '"budget_bytes": [0-9]+'        "$binary" status --json "$v"
 	expect "a volume already open"   1 'already open in another'       "$binary" serve "$v" --listen 127.0.0.1:0
