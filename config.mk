@@ -13,7 +13,7 @@ SAN     = none
 CRASH_POINTS_debug   = 1
 CRASH_POINTS_release = 0
 
-PKGS      = liburing libtirpc rocksdb libisal libxxhash libbsd-overlay libcyaml jansson libmicrohttpd libcurl yaml-0.1 libnfs
+PKGS      = liburing libtirpc rocksdb libisal libxxhash libbsd-overlay libcyaml jansson libmicrohttpd libcurl yaml-0.1 libnfs expat libcrypto
 TEST_PKGS = criterion
 
 STD   = -std=gnu11
@@ -26,7 +26,8 @@ OPT_release = -O2 -g -fno-omit-frame-pointer -flto=auto
 
 # Debian 12 packages that the build, the tests and the benchmarks need (make deps).
 DEPS_BUILD = gcc libc6-dev pkg-config liburing-dev libtirpc-dev librocksdb-dev libisal-dev libxxhash-dev \
-             libbsd-dev libcyaml-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libyaml-dev libnfs-dev
+             libbsd-dev libcyaml-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libyaml-dev libnfs-dev \
+             libexpat1-dev libssl-dev
 DEPS_TEST  = libcriterion-dev clang-14 libclang-rt-14-dev python3 git rsync sqlite3 fio \
              kmod nfs-common iproute2 netbase procps \
              radosgw ceph-mon ceph-osd curl openssl
