@@ -404,6 +404,24 @@ ring_cancel(struct ring_req *r)
 }
 
 void
+ring_poll(int fd, uint32_t events, struct op *op)
+{
+	struct io_uring_sqe *sqe = get_sqe();
+
+	io_uring_prep_poll_add(sqe, fd, events);
+	for_op(sqe, op);
+}
+
+void
+ring_poll_cancel(struct op *op)
+{
+	struct io_uring_sqe *sqe = get_sqe();
+
+	io_uring_prep_cancel64(sqe, (uint64_t)(uintptr_t)op | TAG_OP, 0);
+	sqe->user_data = TAG_NONE;
+}
+
+void
 ring_wake(int fd)
 {
 	struct io_uring_sqe *sqe = get_sqe();

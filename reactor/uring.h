@@ -78,6 +78,9 @@ void ring_send(int fd, const void *p, size_t len, int flags, struct ring_req *r)
 void ring_sendmsg(int fd, const struct msghdr *msg, int flags, struct ring_req *r);
 void ring_read_event(int fd, uint64_t *p, struct ring_req *r);
 void ring_cancel(struct ring_req *r);
+/* One shot, for poll.c. */
+void ring_poll(int fd, uint32_t events, struct op *op);
+void ring_poll_cancel(struct op *op);
 /* Makes the ring `fd` of another core complete something, so that it wakes. */
 void ring_wake(int fd);
 
