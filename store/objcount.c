@@ -48,6 +48,7 @@ objcount_name(enum objclass class)
 {
 	static const char *const names[OBJ_CLASSES] = {
 		[OBJ_PUT] = "put", [OBJ_GET] = "get", [OBJ_HEAD] = "head", [OBJ_DELETE] = "delete", [OBJ_LIST] = "list",
+		[OBJ_MULTIPART] = "multipart",
 	};
 
 	return names[class];

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-enum objclass { OBJ_PUT, OBJ_GET, OBJ_HEAD, OBJ_DELETE, OBJ_LIST, OBJ_CLASSES };
+enum objclass { OBJ_PUT, OBJ_GET, OBJ_HEAD, OBJ_DELETE, OBJ_LIST, OBJ_MULTIPART, OBJ_CLASSES };
 
 /* One request as the caller of objstore.h made it; retries are what the store sent again for it. */
 struct objcount {

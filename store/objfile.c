@@ -54,25 +54,6 @@ store_of(struct obj_req *r)
 	return container_of(r->store, struct objfile, base);
 }
 
-/* A name of ours: what it contains keeps it below the directory and out of .tmp. */
-static bool
-name_ok(const char *name)
-{
-	char before = '/';
-	size_t len = strnlen(name, OBJDIR_NAME);
-
-	if (len == 0 || len == OBJDIR_NAME)
-		return false;
-	for (const char *p = name; *p; before = *p++) {
-		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-		             (*p >= '0' && *p <= '9') || *p == '_' || *p == '-';
-
-		if (!plain && !(before != '/' && (*p == '.' || *p == '/')))
-			return false;
-	}
-	return before != '/';
-}
-
 /* The classes of objstore.h; what falls into -EIO is logged, since the cause ends here. */
 static int
 classify(const char *what, const char *name, int err)
@@ -261,7 +242,7 @@ out:
 static enum op_state
 file_put(struct obj_req *r, struct op *op)
 {
-	if (!name_ok(r->name))
+	if (!objstore_name_ok(r->name))
 		return op_done(op, -EINVAL);
 	assert(iov_bytes(r->iov, r->niov) == r->len);
 	r->done = 0;
@@ -365,7 +346,7 @@ get_step(struct op *op)
 static enum op_state
 file_get(struct obj_req *r, struct op *op)
 {
-	if (!name_ok(r->name))
+	if (!objstore_name_ok(r->name))
 		return op_done(op, -EINVAL);
 	assert(iov_bytes(r->iov, r->niov) == r->len);
 	r->step.resume = get_step;
@@ -398,7 +379,7 @@ head_run(struct work *w)
 static enum op_state
 file_head(struct obj_req *r, struct op *op)
 {
-	if (!name_ok(r->name))
+	if (!objstore_name_ok(r->name))
 		return op_done(op, -EINVAL);
 	return worker_run(&r->work, head_run, op);
 }
@@ -430,7 +411,7 @@ file_del(struct obj_req *r, struct op *op)
 {
 	assert(r->nnames > 0 && r->nnames <= DEL_MAX);
 	for (int i = 0; i < r->nnames; i++)
-		if (!name_ok(r->names[i]))
+		if (!objstore_name_ok(r->names[i]))
 			return op_done(op, -EINVAL);
 	return worker_run(&r->work, del_run, op);
 }

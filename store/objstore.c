@@ -6,6 +6,37 @@
 #include "store/objfile.h"
 
 int
+objstore_init(struct objstore *s, int core, char why[256])
+{
+	return s->ops->init ? s->ops->init(s, core, why) : 0;
+}
+
+void
+objstore_fini(struct objstore *s, int core)
+{
+	if (s->ops->fini)
+		s->ops->fini(s, core);
+}
+
+bool
+objstore_name_ok(const char *name)
+{
+	char before = '/';
+	size_t len = strnlen(name, OBJ_NAME);
+
+	if (len == 0 || len == OBJ_NAME)
+		return false;
+	for (const char *p = name; *p; before = *p++) {
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+		             (*p >= '0' && *p <= '9') || *p == '_' || *p == '-';
+
+		if (!plain && !(before != '/' && (*p == '.' || *p == '/')))
+			return false;
+	}
+	return before != '/';
+}
+
+int
 objstore_open(struct objstore **out, const char *url, bool create, char why[256])
 {
 	static const char file[] = "file://";
@@ -20,6 +51,25 @@ objstore_open(struct objstore **out, const char *url, bool create, char why[256]
 	snprintf(why, 256, "no object store of this kind: %.160s; it may be file:///an/absolute/directory",
 	         url);
 	return -EINVAL;
+}
+
+const char *
+objstore_error(int err)
+{
+	switch (-err) {
+	case ENOENT:
+		return "missing";
+	case E_JUKEBOX:
+		return "the object store cannot be reached";
+	case EACCES:
+		return "the object store refuses access";
+	case ENOSPC:
+		return "the object store is full";
+	case E_DAMAGED:
+		return "damaged";
+	default:
+		return strerror(-err < E_BADHANDLE ? -err : EIO);
+	}
 }
 
 void

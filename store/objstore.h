@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An object store: immutable objects by name.  store/objfile.c keeps them in a
- * local directory (file://, the embedded default); S3 follows behind the same
- * functions.  Reactor cores call; the store may use workers or its own ring.
+ * local directory (file://, the embedded default), store/s3.h in a bucket, behind
+ * the same functions.  Reactor cores call; the store may use workers or its own ring.
  *
  * Names are relative, of [A-Za-z0-9/._-], no part of them beginning with a dot.
  * A PUT that has answered 0 is durable and whole; an object is never seen
- * half-written.  op->res is 0, or: -ENOENT missing, -EIO the store is broken or
- * away (logged; retry is the caller's), -ENOSPC, -EACCES, -EINVAL no such name
- * can be, -E_JUKEBOX short of descriptors or memory.
+ * half-written.  op->res is 0, or:
+ *
+ *   -ENOENT     missing
+ *   -E_JUKEBOX  away for now (retried for as long as a caller may wait), or short of memory: later it may work
+ *   -EACCES     the store refuses us (logged with the setting that is wrong): works when that is mended
+ *   -ENOSPC     full
+ *   -EIO        broken (logged)
+ *   -EINVAL     no such name can be
+ *
+ * but for -ENOENT and -EINVAL, whoever has something to put asks again, for ever.
  */
 #ifndef STORE_OBJSTORE_H
 #define STORE_OBJSTORE_H
@@ -19,10 +26,12 @@
 
 struct objstore;
 
+#define OBJ_NAME 192
+
 struct obj_req {
 	struct work work;
 	struct objstore *store;
-	char name[192];
+	char name[OBJ_NAME];
 	/*
 	 * Lent: bytes to put, or room for what is got; len in all.  The store uses up
 	 * the array, iov and niov: set them for each call.
@@ -34,10 +43,11 @@ struct obj_req {
 	uint64_t size;       /* head: result */
 	bool exclusive;      /* put: -EEXIST when there is one already */
 	/* delete: many at once */
-	char (*names)[192];
+	char (*names)[OBJ_NAME];
 	int nnames;
 	/* private to the store */
 	void *priv;
+	struct obj_req *next;
 	struct op step;
 	struct op *wait;
 	uint64_t done;
@@ -50,6 +60,9 @@ struct objstore_ops {
 	enum op_state (*head)(struct obj_req *r, struct op *op);
 	/* Up to 1,000 names; a missing one is no error. */
 	enum op_state (*del)(struct obj_req *r, struct op *op);
+	/* Per core, on that core; NULL: nothing to do. */
+	int (*init)(struct objstore *s, int core, char why[256]);
+	void (*fini)(struct objstore *s, int core);
 	/* Blocking; NULL: unlimited. */
 	int (*space)(struct objstore *s, uint64_t *total, uint64_t *free_bytes);
 	void (*close)(struct objstore *s);
@@ -71,9 +84,19 @@ struct objstore {
  * parent must be.
  */
 int objstore_open(struct objstore **out, const char *url, bool create, char why[256]);
+/*
+ * Before its first request each core says init (on that core; may block), and fini after the last.
+ * -errno and a sentence in why[].
+ */
+int  objstore_init(struct objstore *s, int core, char why[256]);
+void objstore_fini(struct objstore *s, int core);
+/* What the result of a request means, in words. */
+const char *objstore_error(int err);
 /* No request may be under way. */
 void objstore_close(struct objstore *s);
 
+/* For stores: a name as above?  What it contains keeps it below its directory, and out of .tmp. */
+bool objstore_name_ok(const char *name);
 /* Space of the disk below (local) or unlimited; for FSSTAT.  Blocking (statvfs). */
 int objstore_space(struct objstore *s, uint64_t *total, uint64_t *free_bytes);
 

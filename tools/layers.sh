@@ -27,6 +27,7 @@ only openssl/      crypto/
 only zstd          store/codec
 only lz4           store/codec
 only curl/         store/http tools/control_client
+only expat         store/s3_xml
 only cyaml/        tools/config
 only microhttpd    tools/admin
 only nfsc/         tools/bench_nfs

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether the store is there, for all cores together, by atomics: a line in the
+ * log when that changes, not one for each request that found it so.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "reactor/log.h"
+#include "store/s3_impl.h"
+
+#define SECOND 1000000000ull
+/* One request in trouble beside others that work is no outage. */
+#define RECENT_NS (2 * SECOND)
+/* What is said again only after so long, where some requests work and others are refused. */
+#define AGAIN_NS (60 * SECOND)
+
+void
+s3_health_good(struct s3 *s)
+{
+	uint64_t now = reactor_now_ns(), since;
+	int was = atomic_load_explicit(&s->health, memory_order_relaxed);
+
+	atomic_store_explicit(&s->last_good_ns, now, memory_order_relaxed);
+	if (was == S3_UP || !atomic_compare_exchange_strong(&s->health, &was, S3_UP))
+		return;
+	since = atomic_load_explicit(&s->health_since_ns, memory_order_relaxed);
+	log_info("%s is back after %" PRIu64 " s", s->base.url, (uint64_t)((now - since) / SECOND));
+}
+
+void
+s3_health_bad(struct s3 *s, enum s3_health what, const char *why)
+{
+	uint64_t now = reactor_now_ns(), said = atomic_load_explicit(&s->health_since_ns, memory_order_relaxed);
+	int was = atomic_load_explicit(&s->health, memory_order_relaxed);
+
+	if (was == (int)what)
+		return;
+	if (what == S3_AWAY && now - atomic_load_explicit(&s->last_good_ns, memory_order_relaxed) < RECENT_NS)
+		return;
+	if (was == S3_UP && what == S3_REFUSES && said != 0 && now - said < AGAIN_NS)
+		return;
+	if (!atomic_compare_exchange_strong(&s->health, &was, (int)what))
+		return;
+	if (was == S3_UP)
+		atomic_store_explicit(&s->health_since_ns, now, memory_order_relaxed);
+	log_error("%s %s: %s", s->base.url, what == S3_AWAY ? "is away" : "refuses us", why);
+}
+
+bool
+s3_health_gone(const struct s3 *s)
+{
+	return atomic_load_explicit(&s->health, memory_order_relaxed) != S3_UP &&
+	       reactor_now_ns() - atomic_load_explicit(&s->health_since_ns, memory_order_relaxed) > s->timeout_ns;
+}
+
+void
+s3_health_sentence(const struct s3 *s, const struct s3_cred *c, const struct s3_request *q, char why[320])
+{
+	const struct s3_answer *a = q->answer;
+	const char *code = a->code[0] ? a->code : "no reason given", *in = a->region[0] ? a->region : a->expected;
+
+	if (!strcmp(code, "NoSuchBucket") || !strcmp(code, "InvalidBucketName"))
+		snprintf(why, 320, "there is no bucket %s at %s; see paths.objects and s3.endpoint", s->bucket, s->endpoint);
+	else if (!strcmp(code, "InvalidAccessKeyId"))
+		snprintf(why, 320, "it does not know the access key (%s)", c->from);
+	else if (!strcmp(code, "SignatureDoesNotMatch"))
+		snprintf(why, 320, "the secret key does not match the access key (%s)", c->from);
+	else if (!strcmp(code, "ExpiredToken") || !strcmp(code, "InvalidToken") || !strcmp(code, "TokenRefreshRequired"))
+		snprintf(why, 320, "the session token is not valid any more (%s; %s)", code, c->from);
+	else if (a->status == 301 || !strcmp(code, "AuthorizationHeaderMalformed"))
+		snprintf(why, 320, "s3.region is %s, the bucket %s is in %s; see s3.region and s3.endpoint", s->region, s->bucket,
+		         in[0] ? in : "another region");
+	else if (!strcmp(code, "RequestTimeTooSkewed"))
+		snprintf(why, 320, "the clocks of this machine and of the store differ by too much");
+	else
+		snprintf(why, 320, "%s of %.100s: HTTP %d, %s%s%.80s; may these credentials (%.60s) do that in bucket %s?", q->method,
+		         q->key, a->status, code, a->message[0] ? ", " : "", a->message, c->from, s->bucket);
+}
