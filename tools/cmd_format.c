@@ -25,11 +25,24 @@ refuse_existing(const char *dir)
 	return 0;
 }
 
+/* A path of the command line is relative to where one stands, in the config to the config. */
+static const char *
+absolute(const char *path, char out[4096])
+{
+	char here[2048];
+
+	if (!*path || *path == '/' || !getcwd(here, sizeof(here)))
+		return path;
+	snprintf(out, 4096, "%s/%.2000s", here, path);
+	return out;
+}
+
 /* The template with one entry per share. */
 static int
-write_config(const char *dir, char *const *shares, int n)
+write_config(const char *dir, char *const *shares, int n, const char *objects, const struct s3_opts *opts)
 {
-	char path[4200];
+	char path[4200], credentials[4096], ca[4096];
+	struct s3_opts s3 = *opts;
 
 	snprintf(path, sizeof(path), "%s/" CONFIG_FILE, dir);
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -37,7 +50,9 @@ write_config(const char *dir, char *const *shares, int n)
 
 	if (!f)
 		return cmd_fail("format", "cannot write %s: %s", path, strerror(errno));
-	char *text = config_template(shares[0]);
+	s3.credentials_file = absolute(s3.credentials_file, credentials);
+	s3.ca_file = absolute(s3.ca_file, ca);
+	char *text = config_template(shares[0], objects, &s3);
 
 	fputs(text, f);
 	for (int i = 1; i < n; i++)
@@ -70,11 +85,16 @@ cmd_format(int argc, char **argv)
 {
 	static const struct option opts[] = {
 		{ "share", required_argument, NULL, 's' }, { "config", required_argument, NULL, 'c' },
-		{ "help", no_argument, NULL, 'h' }, { 0 },
+		{ "objects", required_argument, NULL, 'o' }, { "endpoint", required_argument, NULL, 'e' },
+		{ "region", required_argument, NULL, 'r' }, { "style", required_argument, NULL, 'y' },
+		{ "credentials-file", required_argument, NULL, 'f' }, { "profile", required_argument, NULL, 'p' },
+		{ "ca-file", required_argument, NULL, 'a' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	static struct config c;
 	char *shares[CONFIG_SHARES_MAX] = { (char *)"/export" };
-	const char *file = NULL;
+	const char *file = NULL, *objects = "file://objects";
+	struct s3_opts s3 = { .endpoint = "", .region = "", .credentials_file = "", .profile = "", .ca_file = "" };
+	bool changed = false; /* what --config says already */
 	int o, n = 0;
 
 	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
@@ -82,11 +102,25 @@ cmd_format(int argc, char **argv)
 			shares[n++] = optarg;
 		else if (o == 'c')
 			file = optarg;
+		else if (o == 'o')
+			objects = optarg, changed = true;
+		else if (o == 'e')
+			s3.endpoint = optarg, changed = true;
+		else if (o == 'r')
+			s3.region = optarg, changed = true;
+		else if (o == 'y' && parse_style(optarg, &s3.style) == 0)
+			changed = true;
+		else if (o == 'f')
+			s3.credentials_file = optarg, changed = true;
+		else if (o == 'p')
+			s3.profile = optarg, changed = true;
+		else if (o == 'a')
+			s3.ca_file = optarg, changed = true;
 		else
 			return cmd_usage("format", o == 'h');
 	}
 	if (file) {
-		if (argc != optind || n)
+		if (argc != optind || n || changed)
 			return cmd_usage("format", false);
 		return make_volume(file, NULL, &c);
 	}
@@ -100,7 +134,7 @@ cmd_format(int argc, char **argv)
 
 	if (!made && errno != EEXIST)
 		return cmd_fail("format", "cannot make %s: %s", dir, strerror(errno));
-	if (write_config(dir, shares, n ? n : 1) == 0 && make_volume(NULL, dir, &c) == 0)
+	if (write_config(dir, shares, n ? n : 1, objects, &s3) == 0 && make_volume(NULL, dir, &c) == 0)
 		return 0;
 	/* Ours alone: refuse_existing saw none of it. */
 	char cmd[4200];

@@ -32,6 +32,12 @@ struct raw_writeback {
 	uint32_t *max_pending, *uploads;
 };
 struct raw_shutdown { bool *drain; char *drain_limit; };
+struct raw_s3 {
+	char *endpoint, *region, *credentials_file, *profile, *ca_file, *congestion, *timeout, *hedge_after;
+	enum s3_style *style;
+	enum s3_checksum *checksum;
+	uint32_t *connections;
+};
 
 struct raw {
 	uint32_t version;
@@ -43,6 +49,7 @@ struct raw {
 	struct raw_network *network;
 	struct raw_writeback *writeback;
 	struct raw_shutdown *shutdown;
+	struct raw_s3 *s3;
 	struct raw_share *shares;
 	unsigned shares_count;
 };
@@ -58,6 +65,12 @@ static const cyaml_strval_t level_names[] = {
 };
 static const cyaml_strval_t durability_names[] = {
 	{ "local", DURABILITY_LOCAL }, { "remote", DURABILITY_REMOTE },
+};
+static const cyaml_strval_t style_names[] = {
+	{ "auto", S3_AUTO }, { "path", S3_PATH }, { "virtual", S3_VIRTUAL },
+};
+static const cyaml_strval_t checksum_names[] = {
+	{ "sha256", S3_SHA256 }, { "md5", S3_MD5 }, { "crc32c", S3_CRC32C }, { "none", S3_NOSUM },
 };
 static const cyaml_schema_value_t client_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 63),
@@ -105,6 +118,17 @@ static const cyaml_schema_field_t shutdown_fields[] = {
 	CYAML_FIELD_BOOL_PTR("drain", CYAML_FLAG_POINTER | OPT, struct raw_shutdown, drain),
 	STR("drain_limit", struct raw_shutdown, drain_limit), CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t s3_fields[] = {
+	STR("endpoint", struct raw_s3, endpoint), STR("region", struct raw_s3, region),
+	CYAML_FIELD_ENUM_PTR("style", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw_s3, style, style_names,
+	                     ARRAY_LEN(style_names)),
+	CYAML_FIELD_ENUM_PTR("checksum", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw_s3, checksum,
+	                     checksum_names, ARRAY_LEN(checksum_names)),
+	STR("credentials_file", struct raw_s3, credentials_file), STR("profile", struct raw_s3, profile),
+	STR("ca_file", struct raw_s3, ca_file), STR("congestion", struct raw_s3, congestion),
+	CYAML_FIELD_UINT_PTR("connections", CYAML_FLAG_POINTER | OPT, struct raw_s3, connections),
+	STR("timeout", struct raw_s3, timeout), STR("hedge_after", struct raw_s3, hedge_after), CYAML_FIELD_END,
+};
 #define SECTION(name) \
 	CYAML_FIELD_MAPPING_PTR(#name, CYAML_FLAG_POINTER | OPT, struct raw, name, name##_fields)
 static const cyaml_schema_field_t fields[] = {
@@ -113,7 +137,7 @@ static const cyaml_schema_field_t fields[] = {
 	CYAML_FIELD_UINT_PTR("cores", CYAML_FLAG_POINTER | OPT, struct raw, cores),
 	CYAML_FIELD_ENUM_PTR("log_level", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw, log_level,
 	                     level_names, ARRAY_LEN(level_names)),
-	SECTION(paths), SECTION(memory), SECTION(network), SECTION(writeback), SECTION(shutdown),
+	SECTION(paths), SECTION(memory), SECTION(network), SECTION(writeback), SECTION(shutdown), SECTION(s3),
 	CYAML_FIELD_SEQUENCE("shares", CYAML_FLAG_POINTER, struct raw, shares, &share_schema, 1, CONFIG_SHARES_MAX),
 	CYAML_FIELD_END,
 };
@@ -344,12 +368,63 @@ take_paths(struct loader *l, const struct raw_paths *p)
 	take_path(l, "paths.journal", p && p->journal ? p->journal : "journal", c->journal);
 	take_path(l, "paths.cache", p && p->cache ? p->cache : "cache", c->cache);
 	take_path(l, "paths.control", p && p->control ? p->control : "control.sock", c->control);
+	if (strncmp(objects, "s3://", 5) == 0 && objects[5]) {
+		if ((size_t)snprintf(c->objects, sizeof(c->objects), "%s", objects) >= 250)
+			bad(l, "paths.objects", "the bucket and prefix are too long");
+		return;
+	}
 	if (strncmp(objects, "file://", 7) || !objects[7]) {
-		bad(l, "paths.objects", "'%s' is no object store; write file://DIRECTORY", objects);
+		bad(l, "paths.objects", "'%s' is no object store; write file://DIRECTORY or s3://BUCKET/PREFIX", objects);
 		return;
 	}
 	take_path(l, "paths.objects", objects + 7, path);
 	snprintf(c->objects, sizeof(c->objects), "file://%.4000s", path);
+}
+
+static void
+take_text(struct loader *l, const char *key, const char *s, char *out, size_t room)
+{
+	if (!s)
+		return;
+	if (strlen(s) >= room)
+		bad(l, key, "it is too long, at most %zu bytes", room - 1);
+	snprintf(out, room, "%s", s);
+}
+
+/* A path, or "" for none. */
+static void
+take_file(struct loader *l, const char *key, const char *s, char out[512])
+{
+	char path[4096] = "";
+
+	if (s && *s)
+		take_path(l, key, s, path);
+	take_text(l, key, path, out, 512);
+}
+
+static void
+take_s3(struct loader *l, const struct raw_s3 *r)
+{
+	struct config *c = l->c;
+	const uint64_t minute = 60 * 1000000000ULL;
+
+	take_text(l, "s3.endpoint", r->endpoint, c->s3_endpoint, sizeof(c->s3_endpoint));
+	if (c->s3_endpoint[0] && strncmp(c->s3_endpoint, "http://", 7) && strncmp(c->s3_endpoint, "https://", 8))
+		bad(l, "s3.endpoint", "'%s' is no endpoint; write http://HOST:PORT or https://HOST", c->s3_endpoint);
+	take_text(l, "s3.region", r->region, c->s3_region, sizeof(c->s3_region));
+	take_file(l, "s3.credentials_file", r->credentials_file, c->s3_credentials);
+	take_text(l, "s3.profile", r->profile, c->s3_profile, sizeof(c->s3_profile));
+	take_file(l, "s3.ca_file", r->ca_file, c->s3_ca_file);
+	take_text(l, "s3.congestion", r->congestion, c->s3_congestion, sizeof(c->s3_congestion));
+	if (r->style)
+		c->s3_style = *r->style;
+	if (r->checksum)
+		c->s3_checksum = *r->checksum;
+	take_uint(l, "s3.connections", r->connections, &c->s3_connections, 1, 4096);
+	take_duration(l, "s3.timeout", r->timeout, &c->s3_timeout_ns, 10 * minute);
+	if (c->s3_timeout_ns < 1000000000)
+		bad(l, "s3.timeout", "too short, at least 1s");
+	take_duration(l, "s3.hedge_after", r->hedge_after, &c->s3_hedge_after_ns, minute);
 }
 
 static void
@@ -431,6 +506,8 @@ take_all(struct loader *l, const struct raw *r)
 			c->drain = *r->shutdown->drain;
 		take_duration(l, "shutdown.drain_limit", r->shutdown->drain_limit, &c->drain_limit_ns, 24 * hour);
 	}
+	if (r->s3)
+		take_s3(l, r->s3);
 	for (unsigned i = 0; i < r->shares_count; i++)
 		take_share(l, i, &r->shares[i]);
 	c->nshares = r->shares_count;
@@ -452,6 +529,9 @@ set_defaults(struct config *c)
 		.pack_below = PACK_BELOW_BYTES,
 		.uploads = 8,
 		.drain = true,
+		.s3_connections = 32,
+		.s3_timeout_ns = 30 * 1000000000ULL,
+		.s3_hedge_after_ns = 1000000000,
 	};
 	parse_listen("127.0.0.1:12049", &c->listen);
 }

@@ -12,6 +12,7 @@
 
 #include "proto/export.h"
 #include "reactor/log.h"
+#include "store/s3.h"
 
 #define CONFIG_SHARES_MAX 32
 #define CONFIG_FILE "dittofs.yaml"
@@ -23,7 +24,14 @@ struct config {
 	enum log_level log_level;
 
 	char meta[4096], journal[4096], cache[4096], control[4096]; /* absolute */
-	char objects[4096];                           /* file:///... */
+	char objects[4096];                           /* file:///... or s3://bucket/prefix */
+
+	char s3_endpoint[256], s3_region[64];         /* "": see store/s3.h; used with s3:// only */
+	enum s3_style s3_style;
+	enum s3_checksum s3_checksum;
+	char s3_credentials[512], s3_profile[64], s3_ca_file[512], s3_congestion[16];
+	uint32_t s3_connections;                      /* all cores */
+	uint64_t s3_timeout_ns, s3_hedge_after_ns;
 
 	uint64_t buffer_bytes, metadata_cache_bytes;
 	uint32_t inodes;                              /* in memory, all cores */
@@ -50,8 +58,12 @@ struct config {
 int config_load(struct config *c, const char *path, char *why, size_t why_len);
 /* The effective settings as YAML, defaults included; the caller frees. */
 char *config_show(const struct config *c);
-/* The commented file that `format` writes for a volume with one share; the caller frees. */
-char *config_template(const char *share);
+/*
+ * The commented file that `format` writes for a volume with one share, with its objects in
+ * `objects` (as in paths.objects); the caller frees.  Of s3 are used: endpoint, region, style, credentials_file,
+ * profile and ca_file; NULL: defaults.
+ */
+char *config_template(const char *share, const char *objects, const struct s3_opts *s3);
 /* The ready-made JSON of it, for `config show --json`; the caller frees. */
 char *config_show_json(const struct config *c);
 
@@ -59,6 +71,8 @@ char *config_show_json(const struct config *c);
 int parse_size(const char *s, uint64_t *bytes);
 /* "5s", "250ms", "50us", "1h", "0": -EINVAL. */
 int parse_duration(const char *s, uint64_t *ns);
+/* "auto", "path", "virtual": -EINVAL. */
+int parse_style(const char *s, enum s3_style *out);
 /* "127.0.0.1:12049", "[::1]:12049", ":12049" (all addresses): -EINVAL. */
 int parse_listen(const char *s, struct sockaddr_storage *out);
 void format_listen(const struct sockaddr_storage *a, char *out, size_t len);

@@ -6,7 +6,23 @@
 
 #include "tools/config.h"
 
+static const char *const styles[] = { "auto", "path", "virtual" };
+static const char *const checksums[] = { "sha256", "md5", "crc32c", "none" };
 static const char *const levels[] = { "error", "warn", "info", "debug" };
+
+static json_t *
+s3_tree(const struct config *c)
+{
+	char time[2][32];
+
+	snprintf(time[0], 32, "%" PRIu64 "ms", c->s3_timeout_ns / 1000000);
+	snprintf(time[1], 32, "%" PRIu64 "ms", c->s3_hedge_after_ns / 1000000);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "endpoint", c->s3_endpoint,
+		"region", c->s3_region, "style", styles[c->s3_style], "checksum", checksums[c->s3_checksum],
+		"credentials_file", c->s3_credentials, "profile", c->s3_profile, "ca_file", c->s3_ca_file,
+		"congestion", c->s3_congestion, "connections", (json_int_t)c->s3_connections, "timeout", time[0],
+		"hedge_after", time[1]);
+}
 
 /* Every effective setting once; YAML and the JSON of `config show` are both made from this tree. */
 static json_t *
@@ -37,7 +53,7 @@ config_tree(const struct config *c)
 	snprintf(time[2], 32, "%" PRIu64 "ms", c->upload_delay_ns / 1000000);
 	snprintf(time[3], 32, "%" PRIu64 "s", c->drain_limit_ns / 1000000000);
 	return json_pack("{s:i, s:s, s:i, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I},"
-	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:{s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:{s:b, s:s}, s:o}",
+	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:{s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:o, s:{s:b, s:s}, s:o}",
 		"version", 1, "listen", listen, "cores", (int)c->cores, "log_level", levels[c->log_level],
 		"paths", "meta", c->meta, "journal", c->journal, "cache", c->cache, "objects", c->objects, "control", c->control,
 		"memory", "buffer_size", size[0], "metadata_cache", size[1], "inodes", (json_int_t)c->inodes,
@@ -46,7 +62,7 @@ config_tree(const struct config *c)
 		"writeback", "durability", c->remote ? "remote" : "local", "max_size", size[2], "upload_delay", time[2],
 			"pack_below", size[3], "free_space_ratio", c->journal_free, "max_pending", (json_int_t)c->max_pending,
 			"uploads", (int)c->uploads,
-		"shutdown", "drain", c->drain, "drain_limit", time[3], "shares", shares);
+		"s3", s3_tree(c), "shutdown", "drain", c->drain, "drain_limit", time[3], "shares", shares);
 }
 
 /* Block style; strings quoted as JSON does, which YAML reads the same. */
@@ -105,9 +121,13 @@ config_show_json(const struct config *c)
 }
 
 char *
-config_template(const char *share)
+config_template(const char *share, const char *objects, const struct s3_opts *s3)
 {
+	static const struct s3_opts none = { .endpoint = "", .region = "", .credentials_file = "", .profile = "", .ca_file = "" };
 	char *out = NULL;
+
+	if (!s3)
+		s3 = &none;
 
 	if (asprintf(&out,
 		"# dittofs configuration.  `dittofs config check` reads it, `dittofs config show` prints\n"
@@ -125,7 +145,7 @@ config_template(const char *share)
 		"  meta: meta               # RocksDB\n"
 		"  journal: journal         # acknowledged writes that are not yet in the object store; a fast disk\n"
 		"  cache: cache\n"
-		"  objects: file://objects  # the object store\n"
+		"  objects: \"%s\"  # the object store: file://DIRECTORY or s3://BUCKET/PREFIX\n"
 		"  control: control.sock    # `dittofs status` talks to this\n"
 		"\n"
 		"memory:\n"
@@ -151,6 +171,21 @@ config_template(const char *share)
 		"  free_space_ratio: 0.1    # of the journal's disk: it does not grow where less is free\n"
 		"  uploads: 8               # in flight\n"
 		"\n"
+		"# For objects in s3://: AWS, or what speaks its protocol.  Secrets never stand here: they come from\n"
+		"# AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or from a file of mode 0600.\n"
+		"s3:\n"
+		"  endpoint: \"%s\"             # http://HOST:PORT or https://HOST; \"\": AWS in this region\n"
+		"  region: \"%s\"               # \"\": us-east-1\n"
+		"  style: %s              # path (HOST/BUCKET), virtual (BUCKET.HOST), auto: virtual on AWS, path elsewhere\n"
+		"  checksum: sha256         # of what is put: sha256 (every server checks it), md5, crc32c (cheapest; AWS), none\n"
+		"  credentials_file: \"%s\"     # as of the AWS command line; \"\": the environment, then ~/.aws/credentials\n"
+		"  profile: \"%s\"              # in that file; \"\": AWS_PROFILE, then default\n"
+		"  ca_file: \"%s\"              # who signs the server's certificate; \"\": the system's list\n"
+		"  congestion: \"\"           # TCP congestion control; \"\": the system's, and cubic on loopback\n"
+		"  connections: 32          # kept alive, all cores together\n"
+		"  timeout: 30s             # how long a request is tried again before its caller hears of it\n"
+		"  hedge_after: 1s          # a second GET when the first has brought nothing for so long; 0: never\n"
+		"\n"
 		"shutdown:\n"
 		"  drain: true              # SIGTERM uploads everything first; false: the next start goes on with it\n"
 		"  drain_limit: 0           # ... but stops after so long; 0: when all is uploaded\n"
@@ -163,7 +198,8 @@ config_template(const char *share)
 		"    read_only: false\n"
 		"    squash: none           # none, root (uid 0 becomes anon_uid), all\n"
 		"    anon_uid: 65534\n"
-		"    anon_gid: 65534\n", share) < 0)
+		"    anon_gid: 65534\n", objects, s3->endpoint, s3->region, styles[s3->style], s3->credentials_file, s3->profile,
+		s3->ca_file, share) < 0)
 		return NULL;
 	return out;
 }

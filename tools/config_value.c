@@ -62,6 +62,19 @@ parse_duration(const char *s, uint64_t *ns)
 }
 
 int
+parse_style(const char *s, enum s3_style *out)
+{
+	static const char *const names[] = { [S3_AUTO] = "auto", [S3_PATH] = "path", [S3_VIRTUAL] = "virtual" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (!strcmp(s, names[i])) {
+			*out = (enum s3_style)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+int
 parse_listen(const char *s, struct sockaddr_storage *out)
 {
 	struct sockaddr_in *in4 = (struct sockaddr_in *)out;

@@ -35,6 +35,8 @@ core_init(int core, void *arg)
 	struct bringup *b = arg;
 	int err;
 
+	if ((err = objstore_init(b->d.vol.store, core, b->why)) < 0)
+		return err;
 	if ((err = meta_init(core)) < 0 || (err = file_init(core)) < 0) {
 		snprintf(b->why, sizeof(b->why), "core %d cannot start: %s", core, strerror(err < -999 ? EIO : -err));
 		return err;
@@ -45,10 +47,12 @@ core_init(int core, void *arg)
 static void
 core_fini(int core, void *arg)
 {
-	(void)arg;
+	struct bringup *b = arg;
+
 	server_fini(core);
 	file_fini(core);
 	meta_fini(core);
+	objstore_fini(b->d.vol.store, core);
 }
 
 static uint64_t
@@ -171,7 +175,7 @@ daemon_run(struct config *c, char why[256])
 
 	b.d = (struct daemon){ .config = c, .started_ns = wall_ns() };
 	b.d.cores = c->cores ? (int)c->cores : usable_cores();
-	if ((err = volume_open(&b.d.vol, c, why)) < 0)
+	if ((err = volume_open(&b.d.vol, c, b.d.cores, why)) < 0)
 		return err;
 	if ((err = volume_claim(&b.d.vol, c, &set, why)) < 0)
 		goto close;
@@ -183,7 +187,7 @@ daemon_run(struct config *c, char why[256])
 	const uint32_t cores = (uint32_t)b.d.cores;
 	const struct meta_opts meta = {
 		.max_inodes = MAX(1024, c->inodes / cores), .volume = &b.d.vol.vol, .shares = b.d.vol.shares,
-		.nshares = b.d.vol.nshares, .objects_path = c->objects + 7,
+		.nshares = b.d.vol.nshares, .objects_path = strncmp(c->objects, "file://", 7) ? NULL : c->objects + 7,
 	};
 	const struct file_opts file = {
 		.journal_dir = c->journal, .journal_bytes = c->journal_bytes, .upload_delay_ns = c->upload_delay_ns,

@@ -12,13 +12,20 @@ static const struct cmd {
 	const char *line, *usage;
 } cmds[] = {
 	{ "format", cmd_format, "make a volume in a directory",
-	  "dittofs format DIR [--share NAME]...\n"
+	  "dittofs format DIR [--share NAME]... [--objects s3://BUCKET/PREFIX [S3 OPTIONS]]\n"
 	  "dittofs format --config FILE\n"
 	  "\n"
-	  "Makes an embedded volume in DIR: objects, metadata, journal, cache and a commented\n"
-	  "dittofs.yaml.  Refuses to overwrite one.\n"
+	  "Makes a volume in DIR: metadata, journal, cache, a commented dittofs.yaml, and objects,\n"
+	  "there too or in a bucket.  Refuses to overwrite one.\n"
 	  "\n"
 	  "  --share NAME    a share of the volume (default /export); may be given several times\n"
+	  "  --objects URL   where file data goes: file://DIRECTORY or s3://BUCKET/PREFIX\n"
+	  "  --endpoint URL  http://HOST:PORT or https://HOST; without it AWS in the region\n"
+	  "  --region NAME   of the bucket (default us-east-1)\n"
+	  "  --style STYLE   auto, path or virtual: how the bucket is named\n"
+	  "  --credentials-file FILE, --profile NAME\n"
+	  "                  instead of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials\n"
+	  "  --ca-file FILE  who signs the endpoint's certificate\n"
 	  "  --config FILE   makes the volume where FILE's paths say, with FILE's shares\n" },
 	{ "serve", cmd_serve, "serve a volume over NFSv3, in the foreground",
 	  "dittofs serve DIR [--listen ADDR:PORT] [--cores N] [--log-level LEVEL] [--take-over]\n"

@@ -82,7 +82,7 @@ marker_write(struct objstore *store, const struct volume *vol, const struct shar
 	if (err == -EEXIST)
 		snprintf(why, 256, "%.120s already holds the objects of a volume below %s; choose another place", store->url, share->prefix);
 	else if (err < 0)
-		snprintf(why, 256, "cannot write %s to %.120s: %s", m.req.name, store->url, strerror(-err));
+		snprintf(why, 256, "cannot write %s to %.120s: %s", m.req.name, store->url, objstore_error(err));
 	return err;
 }
 
@@ -101,7 +101,7 @@ marker_check(const struct volume_open *v, struct objstore *store, const struct s
 		err = on_core(0, marker_get, &m);
 	if (err < 0) {
 		snprintf(why, 256, "share %s: its marker %s cannot be read from %.100s (%s); is paths.objects right?",
-			share->name, m.req.name, store->url, err == -ENOENT ? "missing" : err == -E_DAMAGED ? "damaged" : strerror(-err));
+			share->name, m.req.name, store->url, objstore_error(err));
 		return err;
 	}
 	json_t *j = json_loadb(m.text, m.req.len, 0, NULL);
@@ -162,13 +162,12 @@ make_dir(const char *path, char why[256])
 static int
 write_markers(const struct config *c, const struct volume *vol, const struct share_rec *shares, int n, char why[256])
 {
-	const struct reactor_opts opts = { .cores = 1, .buf_bytes = 8 * MIB, .max_conns = 16, .worker_threads = 2 };
 	struct objstore *store;
 
-	int err = objstore_open(&store, c->objects, true, why);
+	int err = volume_store_open(&store, c, 1, true, why);
 	if (err < 0)
 		return err;
-	err = reactor_start(&opts, why);
+	err = volume_store_start(store, why);
 	if (err < 0)
 		goto close;
 	for (int i = 0; i < n && err == 0; i++)
@@ -192,7 +191,7 @@ volume_format(const struct config *c, char why[256])
 	int err;
 
 	if ((err = make_dir(c->meta, why)) < 0 || (err = make_dir(c->journal, why)) < 0 ||
-	    (err = make_dir(c->cache, why)) < 0 || (err = make_dir(c->objects + 7, why)) < 0)
+	    (err = make_dir(c->cache, why)) < 0 || (strncmp(c->objects, "file://", 7) == 0 && (err = make_dir(c->objects + 7, why)) < 0))
 		return err;
 	if (getrandom(vol.uuid, sizeof(vol.uuid), 0) < 0 || getrandom(vol.secret, sizeof(vol.secret), 0) < 0)
 		return -errno;
@@ -257,7 +256,7 @@ match_shares(struct volume_open *v, struct config *c, char why[256])
 }
 
 int
-volume_open(struct volume_open *v, struct config *c, char why[256])
+volume_open(struct volume_open *v, struct config *c, int cores, char why[256])
 {
 	struct kv_opts kv = {
 		.path = c->meta, .cache_bytes = c->metadata_cache_bytes, .memtable_bytes = 64 * MIB,
@@ -270,7 +269,8 @@ volume_open(struct volume_open *v, struct config *c, char why[256])
 	if ((err = kv_open(&kv, why)) < 0)
 		goto unlock;
 	if ((err = meta_load(&v->vol, v->shares, CONFIG_SHARES_MAX, &v->nshares, why)) < 0 ||
-	    (err = match_shares(v, c, why)) < 0 || (err = objstore_open(&v->store, c->objects, false, why)) < 0)
+	    (err = match_shares(v, c, why)) < 0 || 
+	    (err = volume_store_open(&v->store, c, cores, false, why)) < 0)
 		goto close;
 	return 0;
 close:

@@ -27,7 +27,7 @@ int volume_format(const struct config *c, char why[256]);
  * Takes the volume's lock, opens database and object store, reads V and X.
  * Fills share and root of the config's exports.  -EBUSY: another process has it open.
  */
-int  volume_open(struct volume_open *v, struct config *c, char why[256]);
+int  volume_open(struct volume_open *v, struct config *c, int cores, char why[256]);
 void volume_close(struct volume_open *v);
 /* Reactors running: each share's marker object must name this volume. */
 int  volume_check_markers(const struct volume_open *v, struct objstore *store, char why[256]);
@@ -41,6 +41,11 @@ int  volume_claim(struct volume_open *v, const struct config *c, const sigset_t 
 void volume_release(struct volume_open *v);
 /* "HOST (DIRECTORY, since TIME)" */
 void volume_say_owner(const struct claim_owner *o, char out[256]);
+
+/* The object store that the config names, for so many cores (each says objstore_init).  Blocking, as objstore_open. */
+int volume_store_open(struct objstore **out, const struct config *c, int cores, bool create, char why[256]);
+/* One reactor that serves the store, where there is none yet, for on_core(0, ...); ended by reactor_stop and reactor_join. */
+int volume_store_start(struct objstore *store, char why[256]);
 
 #define UUID_STRLEN 37
 void uuid_format(const uint8_t uuid[16], char out[UUID_STRLEN]);

@@ -106,7 +106,7 @@ take_once(struct volume_open *v, struct objstore *store, char why[256])
 		snprintf(why, 256, "the objects in %.40s are owned by %.120s; when that one is gone for good: dittofs serve --take-over",
 			store->url, owner);
 	} else if (err < 0) {
-		snprintf(why, 256, "cannot claim the objects in %.100s: %s", store->url, strerror(err < -999 ? EIO : -err));
+		snprintf(why, 256, "cannot claim the objects in %.100s: %s", store->url, objstore_error(err));
 	}
 	return err;
 }
@@ -121,7 +121,6 @@ worth_waiting(int err)
 int
 volume_claim(struct volume_open *v, const struct config *c, const sigset_t *stop, char why[256])
 {
-	const struct reactor_opts opts = { .cores = 1, .buf_bytes = 8 * MIB, .max_conns = 16, .worker_threads = 2 };
 	const struct timespec pause = { .tv_sec = RETRY_S };
 	struct objstore *store;
 	int err;
@@ -130,9 +129,9 @@ volume_claim(struct volume_open *v, const struct config *c, const sigset_t *stop
 	if ((err = who_am_i(v, c, &v->claim.me)) < 0)
 		return err;
 	/* A store of its own: what it keeps for each core must not outlive these reactors. */
-	if ((err = objstore_open(&store, c->objects, false, why)) < 0)
+	if ((err = volume_store_open(&store, c, 1, false, why)) < 0)
 		return err;
-	if ((err = reactor_start(&opts, why)) < 0)
+	if ((err = volume_store_start(store, why)) < 0)
 		goto close;
 	for (bool said = false; (err = take_once(v, store, why)) < 0 && worth_waiting(err); said = true) {
 		if (!said)

@@ -42,7 +42,7 @@ refused(const char *text, int line, const char *key, const char *what)
 
 Test(config, template_is_valid_and_complete)
 {
-	char path[64], *text = config_template("/export");
+	char path[64], *text = config_template("/export", "file://objects", NULL);
 
 	cr_assert(eq(int, load(text, path), 0), "%s", why);
 	cr_assert(eq(u32, c.nshares, 1));
@@ -56,7 +56,7 @@ Test(config, template_is_valid_and_complete)
 Test(config, template_says_the_defaults)
 {
 	static struct config bare;
-	char path[64], *text = config_template("/export");
+	char path[64], *text = config_template("/export", "file://objects", NULL);
 
 	load(HEAD SHARE, path);
 	bare = c;
