@@ -89,6 +89,7 @@ struct kv_write {
 	struct op *sync_op;        /* link of the syncer's group */
 	struct kv_write *next;
 	struct shard_msg msg;
+	uint64_t joined_ns;
 	int core, res;
 };
 enum op_state kv_write(struct kv_write *w, struct kv_batch *b, struct op *op);

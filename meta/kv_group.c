@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "reactor/latency.h"
+
 static struct {
 	int (*sync)(void);
 	_Atomic(struct kv_write *) waiting; /* a stack; who finds it empty wakes the syncer */
@@ -17,6 +19,8 @@ static struct {
 	_Atomic bool answering; /* waiters may have resumed while the thread still wakes their core */
 } group;
 
+static __thread struct hist *wait_time;
+
 /* On the waiters' core: a chain of one group. */
 static void
 group_resume(struct shard_msg *m)
@@ -24,7 +28,10 @@ group_resume(struct shard_msg *m)
 	struct kv_write *w = container_of(m, struct kv_write, msg), *next;
 
 	for (; w; w = next) {
+		uint64_t ns = reactor_clock_ns() - w->joined_ns;
+
 		next = w->next;
+		hist_record(wait_time, ns);
 		reactor_post(w->sync_op, w->res);
 	}
 }
@@ -77,6 +84,9 @@ kv_group_join(struct kv_write *w, struct op *op)
 
 	w->core = reactor_core();
 	w->sync_op = op;
+	w->joined_ns = reactor_clock_ns();
+	if (!wait_time)
+		wait_time = latency_hist("wal sync");
 	assert(w->core >= 0);
 	do
 		w->next = top;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/call.h"
 
-#include <time.h>
 #include <xxhash.h>
 
 #include "proto/proc.h"
@@ -85,20 +84,33 @@ call_reply_init(struct nfs_call *c, struct xdr *e)
 	c->out = (struct outmsg){ .done = &c->step, .iov = c->read ? c->read->iov : c->iov, .niov = 1 };
 }
 
+/*
+ * Reading the clock costs a good part of what a GETATTR does, so it is read once where a
+ * call leaves a station, and that is when the next call comes to its own.
+ */
 static uint64_t
-clock_ns(void)
+stamp(struct proto_core *here)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	return here->stamp_ns = reactor_clock_ns();
 }
 
-/* From the lap in which its record was here until its reply goes out. */
-static void
-call_account(const struct nfs_call *c, const uint8_t *results)
+static uint64_t
+last_stamp(const struct proto_core *here)
 {
-	uint64_t now = clock_ns(), bytes = 0;
+	return MAX(here->stamp_ns, reactor_now_ns());
+}
+
+static struct proc_stats *
+call_stats(const struct nfs_call *c)
+{
+	return &c->home->stats.proc[c->proc->stat];
+}
+
+/* Its reply is about to be queued. */
+static void
+call_account(struct nfs_call *c, const uint8_t *results)
+{
+	uint64_t bytes = 0;
 	bool error = c->res < 0;
 
 	if (c->encoded && c->proc->flags & PROC_ONCE)
@@ -107,7 +119,8 @@ call_account(const struct nfs_call *c, const uint8_t *results)
 		bytes = c->read->op.len;
 	else if (!error && c->proc == &proc_write)
 		bytes = c->u.write.count;
-	stats_call(&c->home->stats.proc[c->proc->stat], now > c->start_ns ? now - c->start_ns : 0, error, bytes);
+	c->at.queued_ns = stamp(c->home);
+	stats_answered(call_stats(c), &c->at, error, bytes);
 }
 
 static void
@@ -194,6 +207,14 @@ own_rebuilt(struct nfs_call *c, int res)
 }
 
 static void
+own_reply(struct nfs_call *c, int res)
+{
+	if (!c->shard.inlined)
+		c->at.ran_ns = stamp(proto_here());
+	shard_reply(&c->shard, res);
+}
+
+static void
 own_run(struct op *op)
 {
 	struct nfs_call *c = container_of(op, struct nfs_call, own);
@@ -210,7 +231,7 @@ own_run(struct op *op)
 				goto answered;
 			case DRC_DROP:
 				c->drop = true;
-				shard_reply(&c->shard, 0);
+				own_reply(c, 0);
 				return;
 			case DRC_WAIT:
 				c->own_stage = OWN_ANSWERED;
@@ -220,7 +241,7 @@ own_run(struct op *op)
 				if (own_rebuild(c, op) == OP_PENDING)
 					return;
 				own_rebuilt(c, op->res);
-				shard_reply(&c->shard, c->res);
+				own_reply(c, c->res);
 				return;
 			}
 		}
@@ -231,18 +252,18 @@ own_run(struct op *op)
 	case OWN_RAN:
 		if (c->proc->flags & PROC_ONCE)
 			own_remember(c, op->res);
-		shard_reply(&c->shard, op->res);
+		own_reply(c, op->res);
 		return;
 	case OWN_REBUILT:
 		own_rebuilt(c, op->res);
-		shard_reply(&c->shard, c->res);
+		own_reply(c, c->res);
 		return;
 	case OWN_ANSWERED:
 	answered:
 		stats_add(&here->stats.replayed, 1);
 		c->results_len = c->drc_wait.len;
 		c->encoded = true;
-		shard_reply(&c->shard, 0);
+		own_reply(c, 0);
 		return;
 	}
 }
@@ -252,6 +273,7 @@ own_start(struct shard_call *sc)
 {
 	struct nfs_call *c = container_of(sc, struct nfs_call, shard);
 
+	c->at.run_ns = last_stamp(proto_here());
 	c->own_stage = OWN_START;
 	own_run(&c->own);
 }
@@ -324,8 +346,10 @@ call_go(struct nfs_call *c, struct op *op)
 {
 	if (c->res < 0 || c->proc->flags & PROC_NOW)
 		return op_done(op, c->res);
-	if (c->proc->flags & PROC_LOCAL)
+	if (c->proc->flags & PROC_LOCAL) {
+		c->at.run_ns = last_stamp(c->home);
 		return c->proc->run(c, op);
+	}
 	return shard_call(shard_owner(c->u.req.f.ino), &c->shard, own_start, op);
 }
 
@@ -351,6 +375,8 @@ call_run(struct op *op)
 		fallthrough;
 	case CALL_RAN:
 		c->res = op->res;
+		if (c->proc->flags & PROC_LOCAL)
+			c->at.ran_ns = stamp(c->home);
 		if (c->drop)
 			break;
 		c->stage = CALL_BUFS;
@@ -362,10 +388,13 @@ call_run(struct op *op)
 		call_reply(c);
 		return;
 	case CALL_SENT:
-		if (op->res < 0)
+		if (op->res < 0) {
 			stats_add(&c->home->stats.dropped, 1);
-		else
+		} else {
 			c->session->sent_ns = reactor_now_ns();
+			if (c->proc)
+				stats_sent(call_stats(c), &c->at, reactor_now_ns());
+		}
 		c->stage = CALL_PUT;
 		if (c->proc && c->proc->put && c->res >= 0 &&
 		    shard_call(shard_owner(c->u.req.f.ino), &c->shard, own_put, op) == OP_PENDING)
@@ -388,7 +417,7 @@ call_init(struct nfs_call *c, const struct rpc_head *h)
 	c->res = 0;
 	c->encoded = c->drop = false;
 	c->owed = 0;
-	c->start_ns = reactor_now_ns();
+	c->at = (struct stats_stamps){ .start_ns = reactor_now_ns() };
 	c->step.resume = call_run;
 	c->own.resume = own_run;
 	c->drc = NULL;
@@ -507,7 +536,7 @@ call_prepare_write(struct nfs_call *c, const struct rpc_head *h, const struct nf
 void
 call_start_write(struct nfs_call *c)
 {
-	c->start_ns = reactor_now_ns(); /* how long the client took to send it is not ours */
+	c->at.start_ns = reactor_now_ns(); /* how long the client took to send it is not ours */
 	call_run(&c->step);
 }
 

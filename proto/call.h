@@ -95,7 +95,7 @@ struct nfs_call {
 	bool drop;             /* a duplicate that needs no reply */
 	uint32_t results_len;  /* of what was encoded by another core */
 	uint32_t owed;         /* bytes counted against the connection */
-	uint64_t start_ns;
+	struct stats_stamps at;
 	struct op step;        /* on the socket core */
 	struct op own;         /* on the owner's */
 	struct shard_call shard;

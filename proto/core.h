@@ -27,6 +27,7 @@ struct proto_core {
 	struct drc drc;
 	struct mounts *mounts; /* on core 0 */
 	struct proto_stats stats;
+	uint64_t stamp_ns;    /* when a call last came to a station here */
 	bool draining;        /* no new calls are taken */
 	uint32_t receiving;   /* calls of which the payload is not all here */
 	struct timer tick;    /* runs while somebody waits for a pool or for buffers */

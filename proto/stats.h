@@ -1,29 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What this core's protocol has done: per procedure calls, errors, bytes and
- * a latency histogram.  Written by its own core only, with plain stores; any
+ * where their time went.  Written by its own core only, with plain stores; any
  * thread may read (relaxed: each number by itself is right).
  */
 #ifndef PROTO_STATS_H
 #define PROTO_STATS_H
 
-#include "reactor/base.h"
+#include "reactor/hist.h"
 
 enum { STATS_NFS_PROCS = 22, STATS_MOUNT_PROCS = 6, STATS_PROCS = STATS_NFS_PROCS + STATS_MOUNT_PROCS };
 
 /*
- * Buckets like HdrHistogram's: four to each power of two, so a value is known
- * to a quarter.  Nanoseconds; the last bucket takes the rest (from 69 s on).
+ * The time of a call and its stages.  Queue, work and reply are the total; what
+ * happens while it is queued for lack of memory, or at work in the journal,
+ * belongs to them.
  */
-#define STATS_BUCKETS 144
+enum stats_time {
+	STATS_TOTAL, /* from the lap in which its record was all here until its reply is queued */
+	STATS_QUEUE, /* until it runs on its owner's core: calls before it, memory, the way there */
+	STATS_WORK,  /* until it has its result */
+	STATS_REPLY, /* until its reply is queued: the way back, encoding; work where the result was there at once */
+	STATS_SEND,  /* from there until the kernel has all of it; not in the total */
+	STATS_TIMES
+};
 
 struct proc_stats {
-	uint64_t calls;
+	uint64_t calls;              /* answered; those of time[STATS_TOTAL] */
 	uint64_t errors;             /* answered with a status other than OK */
 	uint64_t bytes;              /* payload of READ and WRITE */
-	uint64_t total_ns;
-	uint64_t max_ns;
-	uint64_t bucket[STATS_BUCKETS];
+	struct hist time[STATS_TIMES];
 };
 
 struct proto_stats {
@@ -46,15 +52,20 @@ stats_add(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
-/* The bucket of a duration, and the shortest duration of a bucket. */
-int      stats_bucket(uint64_t ns);
-uint64_t stats_bucket_ns(int bucket);
-void     stats_call(struct proc_stats *s, uint64_t ns, bool error, uint64_t bytes);
+/* When a call came to its stations (reactor_clock_ns).  0: run, it did not; ran, with its reply. */
+struct stats_stamps {
+	uint64_t start_ns, run_ns, ran_ns, queued_ns;
+};
+
+/* Its reply is queued. */
+void stats_answered(struct proc_stats *s, const struct stats_stamps *at, bool error, uint64_t bytes);
+/* Its reply is sent. */
+void stats_sent(struct proc_stats *s, const struct stats_stamps *at, uint64_t now_ns);
 /* Adds `from` (another thread's) to the sum. */
 void     stats_sum(struct proto_stats *sum, const struct proto_stats *from);
-/* Nanoseconds under which the given share (0..1) of calls stayed; 0: no calls. */
-uint64_t stats_quantile(const struct proc_stats *s, double share);
 /* "READ", "MNT"; index into proc[]. */
 const char *stats_proc_name(int proc);
+/* "total", "queue", ... */
+const char *stats_time_name(enum stats_time t);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include <inttypes.h>
 
+#include "reactor/latency.h"
 #include "reactor/log.h"
 
 #define FETCHES 256 /* under way at once, a core; more wait in line */
@@ -30,6 +31,7 @@ struct run {
 	struct op op;
 	struct fetch *by;
 	uint32_t first, n; /* counted from the fetch's first */
+	uint64_t sent_ns;
 	struct obj_req req;
 };
 
@@ -57,6 +59,7 @@ struct fetches {
 	struct slab slab;
 	struct fetch *bucket[BUCKETS];
 	struct cache_fetch *line, **line_end; /* for a context */
+	struct hist *get_time;
 };
 
 static __thread struct fetches mine;
@@ -251,8 +254,10 @@ run_landed(struct run *r, int res)
 {
 	struct fetch *x = r->by;
 	const struct cache_fetch *f = x->f;
+	uint64_t ns = reactor_clock_ns() - r->sent_ns;
 	int err = res < 0 ? failed(r, res) : 0;
 
+	hist_record(mine.get_time, ns);
 	for (uint32_t k = r->first; k < r->first + r->n; k++) {
 		const struct frame_rec *frame = &f->rec.frame[(f->first + k) % FRAMES_PER_BLOCK];
 		int e = err;
@@ -304,6 +309,7 @@ run_start(struct fetch *x, uint32_t first, uint32_t n)
 	count_up(&cache_count()->fetches, 1);
 	count_up(&cache_count()->fetched_bytes, r->req.len);
 	x->left++; /* for run_landed */
+	r->sent_ns = reactor_clock_ns();
 	if (f->store->ops->get(&r->req, &r->op) == OP_DONE)
 		run_landed(r, r->op.res);
 }
@@ -489,6 +495,7 @@ cache_fetch_init(void)
 {
 	memset(&mine, 0, sizeof(mine));
 	mine.line_end = &mine.line;
+	mine.get_time = latency_hist("object get");
 	return slab_init(&mine.slab, "fetches", sizeof(struct fetch), FETCHES);
 }
 

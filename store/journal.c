@@ -92,7 +92,10 @@ group_wake(struct journal *j, struct jgroup *g)
 static void
 group_ack(struct journal *j, struct jgroup *g)
 {
+	uint64_t ns = reactor_clock_ns() - g->opened_ns;
+
 	assert(g->first_seq == j->durable + 1);
+	hist_record(j->sync_time, ns);
 	crash_point("journal.group_written");
 	crash_synced(g->seg->path, (uint64_t)g->off + g->bytes);
 	atomic_store_explicit(&j->durable, group_last_seq(g), memory_order_release);
@@ -106,6 +109,7 @@ group_done(struct jgroup *g)
 	struct journal *j = g->j;
 
 	g->done = true;
+	hist_record(j->write_time, reactor_clock_ns() - g->issued_ns);
 	if (j->err < 0) {
 		group_put_bufs(g);
 		return;
@@ -192,6 +196,7 @@ group_issue(struct journal *j)
 	g->left = g->bytes;
 	j->stats.groups++;
 	j->stats.bytes += g->bytes;
+	g->issued_ns = reactor_clock_ns();
 	crash_point("journal.group_before_write");
 	group_write(g);
 }
@@ -233,6 +238,7 @@ group_open(struct journal *j, uint32_t payload)
 		.desc = g->desc,
 		.off = j->fill,
 		.heads_segment = j->fill == 0,
+		.opened_ns = reactor_clock_ns(),
 		.first_seq = j->last + 1,
 		.niov = 1,
 	};
@@ -481,6 +487,8 @@ journal_open(struct journal **out, int core, const struct journal_opts *opts, ch
 	j->core = core;
 	j->woken_tail = &j->woken;
 	j->clean = true;
+	j->sync_time = latency_hist("journal sync");
+	j->write_time = latency_hist("journal write");
 	err = jring_open(j, why);
 	if (err < 0)
 		goto fail;

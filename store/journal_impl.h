@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "reactor/disk.h"
+#include "reactor/latency.h"
 #include "reactor/reactor.h"
 #include "reactor/worker.h"
 #include "store/journal_format.h"
@@ -59,6 +60,7 @@ struct jgroup {
 	bool heads_segment;       /* the first of its segment carries the header */
 	bool done;
 	uint32_t off, bytes;      /* in the segment; all that is written */
+	uint64_t opened_ns, issued_ns; /* for its first record; to the disk */
 	uint32_t left, tries;     /* still to write; writes that brought nothing, in a row */
 	uint64_t first_seq;
 	uint32_t nrec;
@@ -109,6 +111,7 @@ struct journal {
 	struct op *woken, **woken_tail; /* whose records are durable: resumed in the next lap */
 	struct buf *pages[JGROUPS * 2 * PAGE / BUF_LARGE_BYTES];
 	struct journal_stats stats;
+	struct hist *sync_time, *write_time; /* of groups: until durable, on the disk */
 
 	/* Segments, oldest first; `open` is the last of used while it takes groups, or NULL. */
 	struct jfifo used, free;

@@ -7,6 +7,7 @@
  */
 #include "store/blockio.h"
 
+#include "reactor/latency.h"
 #include "reactor/worker.h"
 #include "store/claim.h"
 
@@ -22,6 +23,7 @@ struct context {
 	struct work work;
 	struct upload *u;
 	enum { UPLOAD_START, UPLOAD_ENCODE, UPLOAD_PUT } stage;
+	uint64_t put_ns;
 	int niov;
 	struct iovec iov[IOVS];
 	uint8_t tail[TAIL_MAX];
@@ -30,6 +32,7 @@ struct context {
 struct uploads {
 	struct slab slab;
 	struct upload *line, **line_end; /* for a context */
+	struct hist *put_time;
 };
 
 static __thread struct uploads mine;
@@ -179,7 +182,16 @@ put_object(struct context *x)
 	u->req.iov = x->iov;
 	u->req.niov = x->niov;
 	u->req.len = u->stored;
+	x->put_ns = reactor_clock_ns();
 	return claim_put(&u->req, &u->step);
+}
+
+static void
+put_done(const struct context *x)
+{
+	uint64_t ns = reactor_clock_ns() - x->put_ns;
+
+	hist_record(mine.put_time, ns);
 }
 
 static uint64_t
@@ -217,6 +229,7 @@ run(struct upload *u)
 			return OP_PENDING;
 		fallthrough;
 	case UPLOAD_PUT:
+		put_done(x);
 		break;
 	}
 	release(x);
@@ -254,6 +267,7 @@ upload_init(uint32_t max_uploads)
 {
 	mine.line = NULL;
 	mine.line_end = &mine.line;
+	mine.put_time = latency_hist("object put");
 	return slab_init(&mine.slab, "uploads", sizeof(struct context), max_uploads);
 }
 

@@ -36,6 +36,14 @@ flush(struct MHD_Connection *conn)
 	return answer(conn, MHD_HTTP_OK, pending_json(admin.daemon, since ? strtoull(since, NULL, 10) : 0));
 }
 
+static const struct page {
+	const char *url;
+	char *(*json)(const struct daemon *d);
+} pages[] = {
+	{ "/status", report_json },
+	{ "/latency", report_latency_json },
+};
+
 static enum MHD_Result
 on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
            const char *data, size_t *data_len, void **state)
@@ -44,9 +52,10 @@ on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *
 	*data_len = 0;
 	if (!strcmp(method, "GET") && !strcmp(url, "/flush"))
 		return flush(conn);
-	if (strcmp(method, "GET") || strcmp(url, "/status"))
-		return answer(conn, MHD_HTTP_NOT_FOUND, strdup("{\"error\": \"there is only GET /status\"}\n"));
-	return answer(conn, MHD_HTTP_OK, report_json(admin.daemon));
+	for (size_t i = 0; i < ARRAY_LEN(pages) && !strcmp(method, "GET"); i++)
+		if (!strcmp(url, pages[i].url))
+			return answer(conn, MHD_HTTP_OK, pages[i].json(admin.daemon));
+	return answer(conn, MHD_HTTP_NOT_FOUND, strdup("{\"error\": \"there is no such page\"}\n"));
 }
 
 /* The volume's lock is ours, so a socket that is there is a dead server's. */

@@ -6,6 +6,7 @@
 
 #include "tools/cmd.h"
 #include "tools/control_client.h"
+#include "tools/latency_table.h"
 
 /* 1536 -> "1.5 KiB"; four buffers, so that one printf may use several. */
 static const char *
@@ -146,17 +147,19 @@ cmd_status(int argc, char **argv)
 {
 	static const struct option opts[] = {
 		{ "json", no_argument, NULL, 'j' }, { "config", required_argument, NULL, 'c' },
-		{ "help", no_argument, NULL, 'h' }, { 0 },
+		{ "latency", no_argument, NULL, 'l' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	static struct config c;
 	const char *file = NULL;
-	bool json = false;
+	bool json = false, latency = false;
 	char *body, why[256];
 	int o;
 
 	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
 		if (o == 'j')
 			json = true;
+		else if (o == 'l')
+			latency = true;
 		else if (o == 'c')
 			file = optarg;
 		else
@@ -166,7 +169,7 @@ cmd_status(int argc, char **argv)
 		return cmd_usage("status", false);
 	if (cmd_config_of("status", file, argv[optind], &c))
 		return 1;
-	if (control_get(c.control, "/status", &body, why) < 0)
+	if (control_get(c.control, latency ? "/latency" : "/status", &body, why) < 0)
 		return cmd_fail("status", "%s", why);
 	if (json) {
 		puts(body);
@@ -175,7 +178,7 @@ cmd_status(int argc, char **argv)
 
 		if (!j)
 			return cmd_fail("status", "the server's answer is no JSON; is it of another version?");
-		print_status(j);
+		(latency ? latency_print : print_status)(j);
 		json_decref(j);
 	}
 	free(body);

@@ -42,11 +42,13 @@ static const struct cmd {
 	  "                       ends as soon as it notices; what it has not uploaded stays with it\n"
 	  "  --config FILE        the config where it does not lie in DIR\n" },
 	{ "status", cmd_status, "what a running server is doing",
-	  "dittofs status DIR [--json]\n"
-	  "dittofs status --config FILE [--json]\n"
+	  "dittofs status DIR [--latency] [--json]\n"
+	  "dittofs status --config FILE [--latency] [--json]\n"
 	  "\n"
 	  "Asks the server of the volume in DIR through its control socket: shares, clients,\n"
-	  "pending uploads, caches, memory by pool, calls and their latency.\n" },
+	  "pending uploads, caches, memory by pool, calls and their latency.\n"
+	  "\n"
+	  "  --latency   instead: where the time of calls goes, by procedure and stage\n" },
 	{ "bench", cmd_bench, "how fast is this directory, or this NFS server",
 	  "dittofs bench PATH|nfs://HOST[:PORT]/SHARE [options]\n"
 	  "\n"

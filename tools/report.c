@@ -123,19 +123,21 @@ memory_json(const struct daemon *d)
 static json_t *
 calls_json(const struct daemon *d)
 {
-	struct proto_stats sum = { 0 };
+	static struct proto_stats sum; /* the admin thread only */
 	json_t *procs = json_array();
 
+	memset(&sum, 0, sizeof(sum));
 	for (int i = 0; i < d->cores; i++)
 		stats_sum(&sum, server_stats(i));
 	for (int i = 0; i < STATS_PROCS; i++) {
 		const struct proc_stats *p = &sum.proc[i];
+		const struct hist *h = &p->time[STATS_TOTAL];
 
 		if (p->calls)
 			json_array_append_new(procs, json_pack("{s:s, s:o, s:o, s:o, s:f, s:f, s:f, s:f}", "procedure", stats_proc_name(i),
 				"calls", num(p->calls), "errors", num(p->errors), "bytes", num(p->bytes),
-				"mean_us", (double)p->total_ns / (double)p->calls / 1e3, "p50_us", (double)stats_quantile(p, 0.5) / 1e3,
-				"p99_us", (double)stats_quantile(p, 0.99) / 1e3, "max_us", (double)p->max_ns / 1e3));
+				"mean_us", (double)hist_mean(h) / 1e3, "p50_us", (double)hist_quantile(h, 0.5) / 1e3,
+				"p99_us", (double)hist_quantile(h, 0.99) / 1e3, "max_us", (double)h->max / 1e3));
 	}
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "procedures", procs, "now", num(sum.calls_now), "connections",
 		num(sum.sessions), "denied", num(sum.denied), "rejected", num(sum.rejected), "replayed", num(sum.replayed),

@@ -50,6 +50,8 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	expect "flush --json"            0 '"files": 0, "bytes": 0'        "$binary" flush --json "$v"
 	expect "status shows requests"   0 '^put +[0-9]+'                  "$binary" status "$v"
 	expect "status --json"           0 '"budget_bytes": [0-9]+'        "$binary" status --json "$v"
+	expect "status --latency"        0 '^CALL +COUNT .*P99.9 us'       "$binary" status "$v" --latency
+	expect "status --latency --json" 0 '"part": "journal sync"'        "$binary" status --json --latency "$v"
 	expect "a volume already open"   1 'already open in another'       "$binary" serve "$v" --listen 127.0.0.1:0
 	expect "port taken"              1 "port $port of 127.0.0.1 is taken" "$binary" serve "$tmp/two" --listen "127.0.0.1:$port"
 	[ "$(stat -c %a "$v/control.sock")" = 600 ] && ok "control socket is 0600" || bad "control socket is 0600"

@@ -56,6 +56,7 @@ uint8_t *const buf_zeros = fake_zeros;
 int reactor_core(void) { return fake_core; }
 int reactor_cores(void) { return fake_cores; }
 uint64_t reactor_now_ns(void) { return fake_now_ns; }
+uint64_t reactor_clock_ns(void) { return fake_now_ns; }
 uint64_t reactor_wall_ns(void) { return fake_now_ns; }
 
 static inline void

@@ -15,6 +15,7 @@ static int slabs_out;
 int reactor_core(void) { return 0; }
 int reactor_cores(void) { return 1; }
 uint64_t reactor_now_ns(void) { return 5000000000; }
+uint64_t reactor_clock_ns(void) { return 5000000000; }
 uint64_t reactor_wall_ns(void) { return 1700000000000000000; }
 void reactor_post(struct op *op, int res) { runq_push(&ready, op, res); }
 

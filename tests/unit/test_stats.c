@@ -4,28 +4,18 @@
 
 #include "proto/stats.h"
 
-Test(stats, buckets_cover_all_times_without_gaps)
-{
-	for (int b = 0; b < STATS_BUCKETS - 1; b++) {
-		uint64_t from = stats_bucket_ns(b), to = stats_bucket_ns(b + 1);
+static struct proto_stats a, sum;
 
-		cr_assert(lt(u64, from, to));
-		cr_assert(eq(int, stats_bucket(from), b));
-		cr_assert(eq(int, stats_bucket(to - 1), b));
-		if (b >= 4) /* known to a quarter */
-			cr_assert(le(u64, 4 * (to - from), from));
-	}
-	cr_assert(eq(int, stats_bucket(UINT64_MAX), STATS_BUCKETS - 1));
-	cr_assert(gt(u64, stats_bucket_ns(STATS_BUCKETS - 1), 60000000000));
-}
-
-Test(stats, sums_and_quantiles)
+Test(stats, sums_over_cores)
 {
-	static struct proto_stats a, sum;
 	struct proc_stats *p = &a.proc[6];
 
-	for (uint64_t i = 1; i <= 1000; i++)
-		stats_call(p, i * 1000, i % 10 == 0, 100);
+	for (uint64_t i = 1; i <= 1000; i++) {
+		struct stats_stamps at = { .start_ns = 5, .run_ns = 5 + i * 100, .ran_ns = 5 + i * 700, .queued_ns = 5 + i * 1000 };
+
+		stats_answered(p, &at, i % 10 == 0, 100);
+		stats_sent(p, &at, 5 + i * 3000);
+	}
 	a.calls_now = 3;
 	stats_sum(&sum, &a);
 	stats_sum(&sum, &a);
@@ -33,12 +23,53 @@ Test(stats, sums_and_quantiles)
 	cr_assert(eq(u64, p->calls, 2000));
 	cr_assert(eq(u64, p->errors, 200));
 	cr_assert(eq(u64, p->bytes, 200000));
-	cr_assert(eq(u64, p->max_ns, 1000000));
 	cr_assert(eq(u64, sum.calls_now, 6));
-	cr_assert(ge(u64, stats_quantile(p, 0.5), 500000));
-	cr_assert(le(u64, stats_quantile(p, 0.5), 650000));
-	cr_assert(ge(u64, stats_quantile(p, 0.99), 990000));
-	cr_assert(eq(u64, stats_quantile(&sum.proc[7], 0.5), 0));
+	for (int t = 0; t < STATS_TIMES; t++)
+		cr_assert(eq(u64, p->time[t].count, 2000));
+	cr_assert(eq(u64, p->time[STATS_TOTAL].max, 1000000));
+	cr_assert(eq(u64, p->time[STATS_QUEUE].max, 100000));
+	cr_assert(eq(u64, p->time[STATS_WORK].max, 600000));
+	cr_assert(eq(u64, p->time[STATS_REPLY].max, 300000));
+	cr_assert(eq(u64, p->time[STATS_SEND].max, 2000000));
+	/* The stages are the total. */
+	cr_assert(eq(u64, p->time[STATS_TOTAL].sum,
+	             p->time[STATS_QUEUE].sum + p->time[STATS_WORK].sum + p->time[STATS_REPLY].sum));
+	cr_assert(eq(u64, sum.proc[7].calls, 0));
+}
+
+Test(stats, a_call_that_never_ran_has_a_total_alone)
+{
+	struct stats_stamps at = { .start_ns = 100, .queued_ns = 150 };
+
+	stats_answered(&a.proc[0], &at, true, 0);
+	cr_assert(eq(u64, a.proc[0].time[STATS_TOTAL].sum, 50));
+	cr_assert(eq(u64, a.proc[0].time[STATS_WORK].count, 0));
+}
+
+Test(stats, a_result_at_once_is_work_up_to_the_reply)
+{
+	struct stats_stamps at = { .start_ns = 100, .run_ns = 110, .queued_ns = 150 };
+
+	stats_answered(&a.proc[0], &at, false, 0);
+	cr_assert(eq(u64, a.proc[0].time[STATS_QUEUE].sum, 10));
+	cr_assert(eq(u64, a.proc[0].time[STATS_WORK].sum, 40));
+	cr_assert(eq(u64, a.proc[0].time[STATS_REPLY].count, 0));
+}
+
+/* The clocks of two cores may be a little apart. */
+Test(stats, no_time_is_negative)
+{
+	struct stats_stamps at = { .start_ns = 100, .run_ns = 99, .ran_ns = 98, .queued_ns = 97 };
+
+	stats_answered(&a.proc[0], &at, false, 0);
+	stats_sent(&a.proc[0], &at, 96);
+	for (int t = 0; t < STATS_TIMES; t++)
+		cr_assert(eq(u64, a.proc[0].time[t].sum, 0));
+}
+
+Test(stats, names)
+{
 	cr_assert(eq(str, (char *)stats_proc_name(6), (char *)"READ"));
 	cr_assert(eq(str, (char *)stats_proc_name(STATS_PROCS - 1), (char *)"EXPORT"));
+	cr_assert(eq(str, (char *)stats_time_name(STATS_SEND), (char *)"send"));
 }
