@@ -27,7 +27,7 @@ OPT_release = -O2 -g -fno-omit-frame-pointer -flto=auto
 # Debian 12 packages that the build, the tests and the benchmarks need (make deps).
 DEPS_BUILD = gcc libc6-dev pkg-config liburing-dev libtirpc-dev librocksdb-dev libisal-dev libxxhash-dev \
              libbsd-dev libcyaml-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libyaml-dev libnfs-dev \
-             libexpat1-dev libssl-dev
+             libexpat1-dev libssl-dev systemtap-sdt-dev
 DEPS_TEST  = libcriterion-dev clang-14 libclang-rt-14-dev python3 git rsync sqlite3 fio \
              kmod nfs-common iproute2 netbase procps \
              radosgw ceph-mon ceph-osd curl openssl

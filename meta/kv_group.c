@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "reactor/latency.h"
+#include "reactor/probe.h"
 
 static struct {
 	int (*sync)(void);
@@ -32,6 +33,7 @@ group_resume(struct shard_msg *m)
 
 		next = w->next;
 		hist_record(wait_time, ns);
+		PROBE_WAL_DONE(w->core, w->res, ns);
 		reactor_post(w->sync_op, w->res);
 	}
 }
@@ -87,6 +89,7 @@ kv_group_join(struct kv_write *w, struct op *op)
 	w->joined_ns = reactor_clock_ns();
 	if (!wait_time)
 		wait_time = latency_hist("wal sync");
+	PROBE_WAL_WAIT(w->core);
 	assert(w->core >= 0);
 	do
 		w->next = top;

@@ -7,6 +7,7 @@
 #include "proto/recmark.h"
 #include "proto/session.h"
 #include "proto/status.h"
+#include "reactor/probe.h"
 #include "reactor/reactor.h"
 
 static void call_run(struct op *op);
@@ -121,6 +122,7 @@ call_account(struct nfs_call *c, const uint8_t *results)
 		bytes = c->u.write.count;
 	c->at.queued_ns = stamp(c->home);
 	stats_answered(call_stats(c), &c->at, error, bytes);
+	PROBE_CALL_REPLY(c->xid, c->proc->stat, c->res, c->at.queued_ns - c->at.start_ns);
 }
 
 static void
@@ -211,6 +213,7 @@ own_reply(struct nfs_call *c, int res)
 {
 	if (!c->shard.inlined)
 		c->at.ran_ns = stamp(proto_here());
+	PROBE_CALL_RAN(c->xid, c->proc->stat, res);
 	shard_reply(&c->shard, res);
 }
 
@@ -274,6 +277,7 @@ own_start(struct shard_call *sc)
 	struct nfs_call *c = container_of(sc, struct nfs_call, shard);
 
 	c->at.run_ns = last_stamp(proto_here());
+	PROBE_CALL_RUN(c->xid, c->proc->stat, c->u.req.f.ino);
 	c->own_stage = OWN_START;
 	own_run(&c->own);
 }
@@ -388,6 +392,7 @@ call_run(struct op *op)
 		call_reply(c);
 		return;
 	case CALL_SENT:
+		PROBE_CALL_SENT(c->xid, c->proc ? c->proc->stat : -1, op->res);
 		if (op->res < 0) {
 			stats_add(&c->home->stats.dropped, 1);
 		} else {
@@ -494,6 +499,7 @@ call_start(struct nfs_call *c, enum rpc_verdict v, const struct rpc_head *h, con
 		};
 	c->owed = call_owes(c);
 	session_call_started(c->session, c->owed);
+	PROBE_CALL_START(c->xid, c->proc->stat);
 	call_run(&c->step);
 	return;
 
@@ -537,6 +543,7 @@ void
 call_start_write(struct nfs_call *c)
 {
 	c->at.start_ns = reactor_now_ns(); /* how long the client took to send it is not ours */
+	PROBE_CALL_START(c->xid, c->proc->stat);
 	call_run(&c->step);
 }
 

@@ -14,6 +14,7 @@
 
 #include "reactor/latency.h"
 #include "reactor/log.h"
+#include "reactor/probe.h"
 
 #define FETCHES 256 /* under way at once, a core; more wait in line */
 #define BUCKETS 256
@@ -258,6 +259,7 @@ run_landed(struct run *r, int res)
 	int err = res < 0 ? failed(r, res) : 0;
 
 	hist_record(mine.get_time, ns);
+	PROBE_OBJECT_GOT(r->req.name, res, ns);
 	for (uint32_t k = r->first; k < r->first + r->n; k++) {
 		const struct frame_rec *frame = &f->rec.frame[(f->first + k) % FRAMES_PER_BLOCK];
 		int e = err;
@@ -310,6 +312,7 @@ run_start(struct fetch *x, uint32_t first, uint32_t n)
 	count_up(&cache_count()->fetched_bytes, r->req.len);
 	x->left++; /* for run_landed */
 	r->sent_ns = reactor_clock_ns();
+	PROBE_OBJECT_GET(r->req.name, r->req.len);
 	if (f->store->ops->get(&r->req, &r->op) == OP_DONE)
 		run_landed(r, r->op.res);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "reactor/log.h"
+#include "reactor/probe.h"
 #include "store/block.h"
 #include "store/journal_impl.h"
 
@@ -96,6 +97,7 @@ group_ack(struct journal *j, struct jgroup *g)
 
 	assert(g->first_seq == j->durable + 1);
 	hist_record(j->sync_time, ns);
+	PROBE_JOURNAL_DONE(j->core, g->bytes, ns);
 	crash_point("journal.group_written");
 	crash_synced(g->seg->path, (uint64_t)g->off + g->bytes);
 	atomic_store_explicit(&j->durable, group_last_seq(g), memory_order_release);
@@ -197,6 +199,7 @@ group_issue(struct journal *j)
 	j->stats.groups++;
 	j->stats.bytes += g->bytes;
 	g->issued_ns = reactor_clock_ns();
+	PROBE_JOURNAL_WRITE(j->core, g->bytes);
 	crash_point("journal.group_before_write");
 	group_write(g);
 }

@@ -8,6 +8,7 @@
 #include "store/blockio.h"
 
 #include "reactor/latency.h"
+#include "reactor/probe.h"
 #include "reactor/worker.h"
 #include "store/claim.h"
 
@@ -183,6 +184,7 @@ put_object(struct context *x)
 	u->req.niov = x->niov;
 	u->req.len = u->stored;
 	x->put_ns = reactor_clock_ns();
+	PROBE_OBJECT_PUT(u->req.name, u->stored);
 	return claim_put(&u->req, &u->step);
 }
 
@@ -192,6 +194,7 @@ put_done(const struct context *x)
 	uint64_t ns = reactor_clock_ns() - x->put_ns;
 
 	hist_record(mine.put_time, ns);
+	PROBE_OBJECT_STORED(x->u->req.name, x->u->step.res, ns);
 }
 
 static uint64_t

@@ -30,5 +30,6 @@ only curl/         store/http tools/control_client
 only expat         store/s3_xml
 only cyaml/        tools/config
 only microhttpd    tools/admin
+only sys/sdt       reactor/probe
 only nfsc/         tools/bench_nfs
 exit $rc

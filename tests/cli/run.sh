@@ -41,6 +41,15 @@ sed -i 's|name: /export|name: /other|' "$v/dittofs.yaml"
 expect "a share that is not there"     1 'no share /other'    "$binary" serve "$v"
 cp "$tmp/good.yaml" "$v/dittofs.yaml"
 
+# The probes that the header lists are those of the program.
+if command -v readelf >/dev/null; then
+	grep -oE 'DTRACE_PROBE[0-9]\(dittofs, [a-z_]+' reactor/probe.h | sed 's/.* //' | sort -u >"$tmp/listed"
+	readelf -n "$binary" | grep -A 1 'Provider: dittofs' | sed -n 's/.*Name: //p' | sort -u >"$tmp/out"
+	[ -s "$tmp/listed" ] && cmp -s "$tmp/listed" "$tmp/out" && ok "USDT probes" || bad "USDT probes"
+else
+	skip "USDT probes" "there is no readelf"
+fi
+
 if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	ok "serve"
 	expect "status"                  0 '^/export .*read and write'     "$binary" status "$v"
