@@ -31,6 +31,7 @@
 #include "reactor/log.h"
 #include "store/objcount.h"
 #include "store/objdir.h"
+#include "store/objdir_list.h"
 
 /* Of the temporary files: creating in one directory is serial, and fdatasync of a new file may sync it too. */
 #define TMP_DIRS 16
@@ -416,6 +417,25 @@ file_del(struct obj_req *r, struct op *op)
 	return worker_run(&r->work, del_run, op);
 }
 
+/* ---- list, on a worker */
+
+static int
+list_run(struct work *w)
+{
+	struct obj_req *r = container_of(w, struct obj_req, work);
+	int err = classify("list", r->name, objdir_list(store_of(r)->root, r));
+
+	objcount_add(OBJ_LIST, 0, err);
+	return err;
+}
+
+static enum op_state
+file_list(struct obj_req *r, struct op *op)
+{
+	assert(r->nentries > 0);
+	return worker_run(&r->work, list_run, op);
+}
+
 /* ---- open and close */
 
 static int
@@ -446,6 +466,7 @@ static const struct objstore_ops file_ops = {
 	.get = file_get,
 	.head = file_head,
 	.del = file_del,
+	.list = file_list,
 	.space = file_space,
 	.close = file_close,
 };

@@ -28,6 +28,12 @@ struct objstore;
 
 #define OBJ_NAME 192
 
+/* An object, as a list has it. */
+struct obj_entry {
+	char name[OBJ_NAME];
+	uint64_t size, mtime_s; /* mtime by the store's clock */
+};
+
 struct obj_req {
 	struct work work;
 	struct objstore *store;
@@ -45,6 +51,15 @@ struct obj_req {
 	/* delete: many at once */
 	char (*names)[OBJ_NAME];
 	int nnames;
+	/*
+	 * list: names that begin with `name` (any bytes of a name, "" for all) and sort behind `after` ("": from the
+	 * first), in the order of their bytes, into entry[]; nentries is how many it holds, and
+	 * then how many came.  `more`: go on behind the last of them.  Names that cannot be ours are left out.
+	 */
+	char after[OBJ_NAME];
+	struct obj_entry *entry;
+	int nentries;
+	bool more;
 	/* private to the store */
 	void *priv;
 	struct obj_req *next;
@@ -60,6 +75,8 @@ struct objstore_ops {
 	enum op_state (*head)(struct obj_req *r, struct op *op);
 	/* Up to 1,000 names; a missing one is no error. */
 	enum op_state (*del)(struct obj_req *r, struct op *op);
+	/* One page of names: at most LIST_MAX, and at least one where there are any. */
+	enum op_state (*list)(struct obj_req *r, struct op *op);
 	/* Per core, on that core; NULL: nothing to do. */
 	int (*init)(struct objstore *s, int core, char why[256]);
 	void (*fini)(struct objstore *s, int core);
@@ -76,7 +93,8 @@ struct objstore {
 	char url[256];
 };
 
-#define DEL_MAX 1000
+#define DEL_MAX  1000
+#define LIST_MAX 1000
 
 /*
  * "file:///absolute/dir".  Blocking; -errno and a sentence in why[] (not writable,

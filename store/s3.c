@@ -223,6 +223,7 @@ static const struct objstore_ops s3_ops = {
 	.get = s3_get,
 	.head = s3_head,
 	.del = s3_del,
+	.list = s3_list,
 	.init = s3_init,
 	.fini = s3_fini,
 	.close = s3_close,

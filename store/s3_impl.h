@@ -23,7 +23,7 @@
 
 #define S3_PREFIX   128
 #define S3_KEY_MAX  (S3_PREFIX + 1 + OBJ_NAME)
-#define S3_URL_MAX  2048
+#define S3_URL_MAX  6144 /* a list has a key of 1,024 bytes in its query, each of them perhaps %XX */
 #define S3_TEXT_MAX 5632 /* header lines of a request; the token is most of it */
 
 enum s3_health { S3_UP, S3_AWAY, S3_REFUSES };
@@ -94,7 +94,7 @@ struct s3_request {
 	int nbody;
 	uint64_t body_len;
 	char payload[SIGV4_HEX]; /* hash of the body */
-	bool urgent, hedge;
+	bool urgent, hedge, once;
 	uint32_t stall_s;
 	/*
 	 * Of an answer that is a success, else NULL: accept looks at the headers before the first byte of the
@@ -142,7 +142,7 @@ struct s3_call {
 	uint64_t done;
 	uint8_t md5[16];
 	char range[64], md5_text[40], crc_text[16];
-	char *big;        /* DELETE: the body */
+	char *big;        /* DELETE and list: what they need beside */
 	struct iovec iov1;
 	int first, n;     /* DELETE: names of this request */
 	int err;
@@ -153,6 +153,7 @@ enum op_state s3_put(struct obj_req *r, struct op *op);
 enum op_state s3_get(struct obj_req *r, struct op *op);
 enum op_state s3_head(struct obj_req *r, struct op *op);
 enum op_state s3_del(struct obj_req *r, struct op *op);
+enum op_state s3_list(struct obj_req *r, struct op *op);
 
 static inline struct s3 *
 s3_of(struct objstore *base)
