@@ -38,6 +38,7 @@ struct http_req {
 	int nbody;
 	uint64_t body_len;
 	bool urgent;              /* a reader waits for it */
+	bool once;                /* never sent twice: libcurl does so by itself where a kept connection dies without an answer */
 	uint32_t timeout_ms;      /* for all of it, once it has left the line */
 	uint32_t stall_s;         /* no byte either way for so long ends it; 0: no matter */
 	/*

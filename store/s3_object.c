@@ -88,6 +88,7 @@ put_send(struct s3_call *c)
 		s3_request_header(q, "x-amz-checksum-crc32c", c->crc_text);
 	if (r->exclusive)
 		s3_request_header(q, "if-none-match", "*");
+	q->once = r->exclusive; /* so that it is known when there is doubt (put_look) */
 	q->body = r->iov;
 	q->nbody = r->niov;
 	q->body_len = r->len;

@@ -181,6 +181,7 @@ leg_start(struct s3_request *q, int i)
 	r->nbody = q->nbody;
 	r->body_len = q->body_len;
 	r->urgent = q->urgent;
+	r->once = q->once;
 	r->stall_s = q->stall_s;
 	r->timeout_ms = (uint32_t)(s->timeout_ns / MS + q->body_len * 1000 / SLOWEST_BYTES_S);
 	r->on_header = on_header;
