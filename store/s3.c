@@ -60,7 +60,7 @@ s3_call_end(struct obj_req *r, int res)
 	struct s3_core *c = call->q.core;
 	struct obj_req *next = c->line;
 
-	objcount_add(call->class, call->class == OBJ_PUT || call->class == OBJ_GET ? (res < 0 ? 0 : r->len) : 0, res);
+	objcount_add(call->class, call->class == OBJ_PUT || call->class == OBJ_GET || call->class == OBJ_MULTIPART ? (res < 0 ? 0 : r->len) : 0, res);
 	r->priv = NULL;
 	if (next) {
 		c->line = next->next;

@@ -24,6 +24,8 @@
 #define S3_PREFIX   128
 #define S3_KEY_MAX  (S3_PREFIX + 1 + OBJ_NAME)
 #define S3_URL_MAX  6144 /* a list has a key of 1,024 bytes in its query, each of them perhaps %XX */
+#define S3_ONE_PUT_BYTES (64 * MIB) /* larger objects are put in parts */
+#define S3_PART_BYTES    (16 * MIB)
 #define S3_TEXT_MAX 5632 /* header lines of a request; the token is most of it */
 
 enum s3_health { S3_UP, S3_AWAY, S3_REFUSES };
@@ -154,6 +156,9 @@ enum op_state s3_get(struct obj_req *r, struct op *op);
 enum op_state s3_head(struct obj_req *r, struct op *op);
 enum op_state s3_del(struct obj_req *r, struct op *op);
 enum op_state s3_list(struct obj_req *r, struct op *op);
+
+/* s3_multipart.c: the step of a PUT in parts (s3_call_start). */
+void s3_multipart_step(struct op *op);
 
 static inline struct s3 *
 s3_of(struct objstore *base)

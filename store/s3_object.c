@@ -160,6 +160,9 @@ s3_put(struct obj_req *r, struct op *op)
 {
 	if (!objstore_name_ok(r->name))
 		return op_done(op, -EINVAL);
+	/* Servers ignore conditions where an upload in parts is completed. */
+	if (r->len > S3_ONE_PUT_BYTES && !r->exclusive)
+		return s3_call_start(r, OBJ_MULTIPART, s3_multipart_step, op);
 	return s3_call_start(r, OBJ_PUT, put_step, op);
 }
 
