@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "meta/attrcache.h"
 #include "meta/file.h"
 #include "reactor/log.h"
 
@@ -76,6 +77,12 @@ inode_find(uint64_t ino)
 	return i && i->loaded && !i->gone ? i : NULL;
 }
 
+bool
+inode_known(uint64_t ino)
+{
+	return *slot(ino) != NULL;
+}
+
 static void
 lru_remove(struct inode *i)
 {
@@ -113,6 +120,7 @@ evict(struct inode *i)
 		return false;
 	if (i->file)
 		file_forget(i);
+	attrcache_put(&i->attr);
 	inode_free(i);
 	return true;
 }
@@ -153,6 +161,7 @@ inode_new(uint64_t ino)
 	if (!i)
 		return NULL;
 	*i = (struct inode){ .ino = ino, .refs = 1 };
+	i->loaded = attrcache_take(ino, &i->attr);
 	i->lock_last = &i->lock_first;
 	i->unlock_last = &i->unlock_waiters;
 	at = slot(ino);
@@ -294,6 +303,8 @@ inode_get(struct inode_get *g, uint64_t ino, uint64_t gen, struct op *op)
 	g->inode = inode_new(ino);
 	if (!g->inode)
 		return op_done(op, -E_JUKEBOX);
+	if (g->inode->loaded)
+		return op_done(op, get_check(g));
 	g->step.resume = load_resume;
 	if (kv_get(&g->kv, key, key_inode(key, ino), g->val, sizeof(g->val), &g->step) == OP_PENDING)
 		return OP_PENDING;
@@ -315,6 +326,8 @@ inode_load(struct inode_get *g, uint64_t ino)
 	g->inode = inode_new(ino);
 	if (!g->inode)
 		return -E_JUKEBOX;
+	if (g->inode->loaded)
+		return 0;
 	return load_finish(g, kv_get_now(key, key_inode(key, ino), g->val, sizeof(g->val)));
 }
 

@@ -2,8 +2,8 @@
 /*
  * Inodes in memory.  Every inode lives on its owner's core only (shard_owner):
  * a bounded table of slab objects, clean unreferenced ones are evicted in LRU
- * order, those with dirty data stay.  The attributes here are the truth; RocksDB's
- * may lag behind by journal records (record.h: jseq).
+ * order (their attributes stay for a while: attrcache.h), those with dirty data stay.
+ * The attributes here are the truth; RocksDB's may lag behind by journal records (record.h: jseq).
  */
 #ifndef META_INODE_H
 #define META_INODE_H
@@ -54,6 +54,8 @@ void inode_keep(struct inode *i);
 void inode_put(struct inode *i);
 /* In memory already?  No reference, valid until the next wait. */
 struct inode *inode_find(uint64_t ino);
+/* In memory, or on its way there, or gone and not yet forgotten? */
+bool inode_known(uint64_t ino);
 
 /*
  * Exclusive, in line (FIFO), from any core to any inode: the grant carries a

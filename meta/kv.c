@@ -644,6 +644,13 @@ kv_scan(struct kv_scan *s, void (*reset)(void *arg), struct op *op)
 }
 
 int
+kv_scan_try(struct kv_scan *s)
+{
+	count(&counters()->gets);
+	return scan(s, true);
+}
+
+int
 kv_scan_now(struct kv_scan *s)
 {
 	return scan(s, false);

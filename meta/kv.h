@@ -66,6 +66,8 @@ struct kv_scan {
  * is restarted from `from` after `reset` when the inline try met the disk half-way.  op->res: 0 at the end,
  * what fn stopped with, or -EIO. */
 enum op_state kv_scan(struct kv_scan *s, void (*reset)(void *arg), struct op *op);
+/* Only where it cannot touch the disk: else -EAGAIN, after fn has seen the pairs up to there. */
+int kv_scan_try(struct kv_scan *s);
 /* Blocking forms for start-up, tools and worker threads. */
 int kv_get_now(const void *key, size_t klen, void *out, uint32_t cap);
 int kv_scan_now(struct kv_scan *s);

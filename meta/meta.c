@@ -2,6 +2,7 @@
 /* The life of the metadata layer: open once, init and fini on each core. */
 #include <stdio.h>
 
+#include "meta/attrcache.h"
 #include "meta/dir.h"
 #include "meta/file.h"
 #include "meta/ino.h"
@@ -14,7 +15,7 @@
 #define TXNS 256
 
 static struct meta_config config;
-static uint32_t max_inodes;
+static uint32_t max_inodes, max_names;
 
 const struct meta_config *
 meta_config(void)
@@ -34,6 +35,7 @@ meta_open(const struct meta_opts *o, char why[256])
 	};
 	snprintf(config.objects_path, sizeof(config.objects_path), "%s", o->objects_path ? o->objects_path : "");
 	max_inodes = o->max_inodes;
+	max_names = o->max_names;
 	fsstat_open();
 	dir_set_secret(o->volume->secret);
 	for (int i = 0; i < o->nshares; i++)
@@ -59,8 +61,13 @@ meta_init(int core)
 	if (err)
 		goto no_txn;
 	err = ino_init();
+	if (err)
+		goto no_ino;
+	err = attrcache_init(max_names);
 	if (!err)
 		return 0;
+	ino_fini();
+no_ino:
 	txn_fini();
 no_txn:
 	inode_fini();
@@ -71,6 +78,7 @@ void
 meta_fini(int core)
 {
 	(void)core;
+	attrcache_fini();
 	ino_fini();
 	txn_fini();
 	inode_fini();

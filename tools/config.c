@@ -22,7 +22,7 @@ struct raw_share {
 };
 
 struct raw_paths { char *meta, *journal, *cache, *objects, *control; };
-struct raw_memory { char *buffer_size, *metadata_cache; uint32_t *inodes; };
+struct raw_memory { char *buffer_size, *metadata_cache; uint32_t *inodes, *names; };
 struct raw_network { char *busy_poll, *idle_timeout, *congestion; uint32_t *max_connections; bool *rpcbind; };
 enum durability { DURABILITY_LOCAL, DURABILITY_REMOTE };
 struct raw_writeback {
@@ -97,7 +97,8 @@ static const cyaml_schema_field_t paths_fields[] = {
 static const cyaml_schema_field_t memory_fields[] = {
 	STR("buffer_size", struct raw_memory, buffer_size),
 	STR("metadata_cache", struct raw_memory, metadata_cache),
-	CYAML_FIELD_UINT_PTR("inodes", CYAML_FLAG_POINTER | OPT, struct raw_memory, inodes), CYAML_FIELD_END,
+	CYAML_FIELD_UINT_PTR("inodes", CYAML_FLAG_POINTER | OPT, struct raw_memory, inodes),
+	CYAML_FIELD_UINT_PTR("names", CYAML_FLAG_POINTER | OPT, struct raw_memory, names), CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t network_fields[] = {
 	STR("busy_poll", struct raw_network, busy_poll), STR("idle_timeout", struct raw_network, idle_timeout),
@@ -478,6 +479,7 @@ take_all(struct loader *l, const struct raw *r)
 		take_size(l, "memory.buffer_size", r->memory->buffer_size, &c->buffer_bytes, 64 * MIB, 1024 * GIB);
 		take_size(l, "memory.metadata_cache", r->memory->metadata_cache, &c->metadata_cache_bytes, 8 * MIB, 1024 * GIB);
 		take_uint(l, "memory.inodes", r->memory->inodes, &c->inodes, 1024, 1u << 28);
+		take_uint(l, "memory.names", r->memory->names, &c->names, 1024, 1u << 30);
 	}
 	if (r->network) {
 		take_duration(l, "network.busy_poll", r->network->busy_poll, &c->busy_poll_ns, 1000000000);
@@ -521,6 +523,7 @@ set_defaults(struct config *c)
 		.buffer_bytes = 512 * MIB,
 		.metadata_cache_bytes = 128 * MIB,
 		.inodes = 262144,
+		.names = 1572864,
 		.busy_poll_ns = 50000,
 		.max_connections = 4096,
 		.journal_bytes = 2 * GIB,

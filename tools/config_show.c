@@ -52,11 +52,12 @@ config_tree(const struct config *c)
 	snprintf(size[3], 32, "%" PRIu64 "KiB", c->pack_below / KIB);
 	snprintf(time[2], 32, "%" PRIu64 "ms", c->upload_delay_ns / 1000000);
 	snprintf(time[3], 32, "%" PRIu64 "s", c->drain_limit_ns / 1000000000);
-	return json_pack("{s:i, s:s, s:i, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I},"
+	return json_pack("{s:i, s:s, s:i, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I, s:I},"
 	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:{s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:o, s:{s:b, s:s}, s:o}",
 		"version", 1, "listen", listen, "cores", (int)c->cores, "log_level", levels[c->log_level],
 		"paths", "meta", c->meta, "journal", c->journal, "cache", c->cache, "objects", c->objects, "control", c->control,
 		"memory", "buffer_size", size[0], "metadata_cache", size[1], "inodes", (json_int_t)c->inodes,
+			"names", (json_int_t)c->names,
 		"network", "busy_poll", time[0], "idle_timeout", time[1], "congestion", c->congestion,
 			"max_connections", (json_int_t)c->max_connections, "rpcbind", c->rpcbind,
 		"writeback", "durability", c->remote ? "remote" : "local", "max_size", size[2], "upload_delay", time[2],
@@ -151,7 +152,8 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"memory:\n"
 		"  buffer_size: 512MiB      # payloads, dirty data and cached frames, all cores together\n"
 		"  metadata_cache: 128MiB   # RocksDB's block cache\n"
-		"  inodes: 262144           # kept in memory\n"
+		"  inodes: 262144           # kept in memory, 400 bytes each\n"
+		"  names: 1572864           # names and attributes beside them in short form, 130 bytes each\n"
 		"\n"
 		"network:\n"
 		"  busy_poll: 50us          # how long an idle core polls before it sleeps: latency for CPU; 0 saves CPU\n"

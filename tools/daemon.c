@@ -186,7 +186,8 @@ daemon_run(struct config *c, char why[256])
 
 	const uint32_t cores = (uint32_t)b.d.cores;
 	const struct meta_opts meta = {
-		.max_inodes = MAX(1024, c->inodes / cores), .volume = &b.d.vol.vol, .shares = b.d.vol.shares,
+		.max_inodes = MAX(1024, c->inodes / cores), .max_names = c->names / cores,
+		.volume = &b.d.vol.vol, .shares = b.d.vol.shares,
 		.nshares = b.d.vol.nshares, .objects_path = strncmp(c->objects, "file://", 7) ? NULL : c->objects + 7,
 	};
 	const struct file_opts file = {

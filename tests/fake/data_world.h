@@ -88,7 +88,7 @@ HELPER int
 data_try_open(int cores)
 {
 	struct kv_opts kv = { .path = data_path("meta"), .cache_bytes = 16 * MIB, .memtable_bytes = 32 * MIB };
-	struct meta_opts m = { .volume = &data.vol, .shares = data.share, .max_inodes = 4096 };
+	struct meta_opts m = { .volume = &data.vol, .shares = data.share, .max_inodes = 4096, .max_names = 4096 };
 	struct reactor_opts r = {
 		.cores = cores, .ring_entries = 256, .buf_bytes = (uint64_t)cores * data.buf_bytes,
 		.recv_bufs = 16, .max_conns = 16, .worker_threads = 2, .init = data_init, .fini = data_fini,

@@ -134,6 +134,14 @@ kv_scan_now(struct kv_scan *s)
 	return res;
 }
 
+int
+kv_scan_try(struct kv_scan *s)
+{
+	unsigned how = kv_plan();
+
+	return how & KV_ILL ? -EIO : how & KV_LATER ? -EAGAIN : kv_scan_now(s);
+}
+
 enum op_state
 kv_scan(struct kv_scan *s, void (*reset)(void *arg), struct op *op)
 {

@@ -38,9 +38,9 @@ static struct {
 	struct volume vol;
 	struct share_rec share[2];
 	int nshares;
-	uint32_t max_inodes;
+	uint32_t max_inodes, max_names;
 	struct fref root;
-} world = { .nshares = 1, .max_inodes = 4096 };
+} world = { .nshares = 1, .max_inodes = 4096, .max_names = 4096 };
 
 static const struct cred superuser = { 0 };
 static const struct cred alice = { .uid = 1001, .gid = 100, .ngids = 1, .gids = { 200 } };
@@ -100,7 +100,8 @@ HELPER void
 world_open(int cores)
 {
 	struct kv_opts o = { .path = world.db, .cache_bytes = 16 * MIB, .memtable_bytes = 32 * MIB };
-	struct meta_opts m = { .volume = &world.vol, .shares = world.share, .max_inodes = world.max_inodes };
+	struct meta_opts m = { .volume = &world.vol, .shares = world.share, .max_inodes = world.max_inodes,
+	                       .max_names = world.max_names };
 	struct attr root;
 	char why[256] = "";
 

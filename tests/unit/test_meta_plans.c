@@ -177,7 +177,7 @@ static void
 plant(void)
 {
 	struct kv_change n = { .what = KV_PUT }, u = { .what = KV_PUT };
-	struct meta_opts o = { .volume = &world.vol, .shares = world.share, .nshares = 1, .max_inodes = 64 };
+	struct meta_opts o = { .volume = &world.vol, .shares = world.share, .nshares = 1, .max_inodes = 64, .max_names = 64 };
 	char why[256];
 
 	kv_count = kv_writes = kv_syncs = slabs_out = 0;

@@ -174,7 +174,7 @@ fsstat(void)
 static void
 reopen(uint64_t capacity_bytes, uint64_t capacity_inodes, const char *objects)
 {
-	struct meta_opts o = { .volume = &world.vol, .shares = world.share, .nshares = 1, .max_inodes = 1000,
+	struct meta_opts o = { .volume = &world.vol, .shares = world.share, .nshares = 1, .max_inodes = 1000, .max_names = 1000,
 		               .capacity_bytes = capacity_bytes, .capacity_inodes = capacity_inodes,
 		               .objects_path = objects };
 	char why[256];

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/attrcache.h"
+
+#include "meta/assoc.h"
+#include "meta/inode.h"
+#include "meta/usage.h"
+
+/* Numbers that are read together: half a block of RocksDB. */
+#define NEAR_INOS 32u
+
+struct brief {
+	uint64_t gen, size, used, atime_ns, mtime_ns, ctime_ns, parent, jseq;
+	uint32_t uid, gid;
+	uint16_t nlink, mode;
+	uint8_t share, type;
+};
+static_assert(LINK_MAX_DITTO <= UINT16_MAX && SHARES_MAX <= UINT8_MAX + 1, "they fit");
+
+static __thread struct assoc cache;
+
+int
+attrcache_init(uint32_t max)
+{
+	return assoc_init(&cache, "attributes", max, sizeof(struct brief));
+}
+
+void
+attrcache_fini(void)
+{
+	assoc_fini(&cache);
+}
+
+uint64_t
+attrcache_max(void)
+{
+	return (uint64_t)cache.nsets * ASSOC_WAYS * (uint64_t)reactor_cores();
+}
+
+static void
+expand(struct attr *a, uint64_t ino, const struct brief *b)
+{
+	*a = (struct attr){
+		.ino = ino, .gen = b->gen, .type = b->type, .mode = b->mode, .uid = b->uid, .gid = b->gid,
+		.nlink = b->nlink, .share = b->share, .size = b->size, .used = b->used, .atime_ns = b->atime_ns,
+		.mtime_ns = b->mtime_ns, .ctime_ns = b->ctime_ns, .parent = b->parent, .jseq = b->jseq,
+	};
+}
+
+bool
+attrcache_get(uint64_t ino, struct attr *out)
+{
+	const struct brief *b = assoc_find(&cache, ino);
+
+	if (b)
+		expand(out, ino, b);
+	return b != NULL;
+}
+
+bool
+attrcache_take(uint64_t ino, struct attr *out)
+{
+	bool found = attrcache_get(ino, out);
+
+	if (found)
+		assoc_drop(&cache, ino);
+	return found;
+}
+
+void
+attrcache_put(const struct attr *a)
+{
+	struct brief *b;
+
+	assert(shard_owns(a->ino));
+	if (a->rdev_major || a->rdev_minor || a->verf || a->dirty) { /* rare, and not worth the room */
+		assoc_drop(&cache, a->ino);
+		return;
+	}
+	b = assoc_add(&cache, a->ino);
+	*b = (struct brief){
+		.gen = a->gen, .size = a->size, .used = a->used, .atime_ns = a->atime_ns, .mtime_ns = a->mtime_ns,
+		.ctime_ns = a->ctime_ns, .parent = a->parent, .jseq = a->jseq, .uid = a->uid, .gid = a->gid,
+		.nlink = (uint16_t)a->nlink, .mode = (uint16_t)a->mode, .share = (uint8_t)a->share,
+		.type = (uint8_t)a->type,
+	};
+}
+
+static int
+near_seen(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
+{
+	uint64_t ino = klen == 9 ? get_be64((const uint8_t *)key + 1) : 0;
+	struct attr a;
+
+	(void)arg;
+	if (ino && shard_owns(ino) && !inode_known(ino) && attr_decode(&a, val, vlen, NULL) == 0 && a.ino == ino)
+		attrcache_put(&a);
+	return 0;
+}
+
+int
+attrcache_near(uint64_t ino)
+{
+	uint64_t first = ino & ~(uint64_t)(NEAR_INOS - 1);
+	struct kv_scan s;
+
+	s.from_len = (uint16_t)key_inode(s.from, first);
+	s.to_len = (uint16_t)key_inode(s.to, first + NEAR_INOS);
+	s.fn = near_seen;
+	s.arg = NULL;
+	return kv_scan_try(&s);
+}
