@@ -12,7 +12,7 @@
 #include "reactor/reactor.h"
 
 #define SEC_NS     ((uint64_t)1000000000)
-#define ASK_NS     (10 * SEC_NS)
+#define ASK_NS     (5 * SEC_NS)
 #define EPOCH_BITS 40 /* slices of an epoch */
 
 /* ---- an owner's object: lines of text, padded with spaces to CLAIM_BYTES, so that one GET fetches it */
@@ -269,7 +269,6 @@ struct guard_core {
 	struct claim_guard *guard;
 	/* DELETEs, linked by priv: in line for the next question, and of the one under way. */
 	struct obj_req *line, *asked;
-	uint64_t asked_ns;
 	bool busy;
 };
 
@@ -279,6 +278,7 @@ struct claim_guard {
 	char next[192]; /* the object of the next epoch */
 	void (*fenced)(const struct claim_owner *by);
 	_Atomic bool is_fenced;
+	_Atomic uint64_t asked_ns; /* by any core */
 	struct guard_core core[REACTOR_MAX_CORES];
 };
 
@@ -293,7 +293,7 @@ guard_ask(struct guard_core *g)
 	g->busy = true;
 	g->asked = g->line;
 	g->line = NULL;
-	g->asked_ns = reactor_now_ns();
+	atomic_store_explicit(&all->asked_ns, reactor_now_ns(), memory_order_relaxed);
 	memset(&g->req, 0, sizeof(g->req));
 	g->req.store = all->store;
 	g->iov = (struct iovec){ g->text, CLAIM_BYTES };
@@ -357,7 +357,9 @@ claim_put(struct obj_req *r, struct op *op)
 
 		if (atomic_load_explicit(&guard->is_fenced, memory_order_relaxed))
 			return op_done(op, -E_FENCED);
-		if (!g->busy && reactor_now_ns() - g->asked_ns > ASK_NS)
+		uint64_t asked_ns = atomic_load_explicit(&guard->asked_ns, memory_order_relaxed);
+
+		if (!g->busy && reactor_now_ns() > asked_ns + ASK_NS) /* two cores may: no harm */
 			guard_ask(g);
 	}
 	return r->store->ops->put(r, op);
@@ -395,10 +397,9 @@ claim_guard(struct objstore *store, const char *prefix, uint64_t epoch, void (*f
 	g->fenced = fenced;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	owner_name(g->next, prefix, epoch + 1, "");
-	for (int i = 0; i < REACTOR_MAX_CORES; i++) {
+	g->asked_ns = (uint64_t)now.tv_sec * SEC_NS + (uint64_t)now.tv_nsec; /* claim_take has just */
+	for (int i = 0; i < REACTOR_MAX_CORES; i++)
 		g->core[i].guard = g;
-		g->core[i].asked_ns = (uint64_t)now.tv_sec * SEC_NS + (uint64_t)now.tv_nsec; /* claim_take has just */
-	}
 	store->guard = g;
 	return 0;
 }

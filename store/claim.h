@@ -14,7 +14,7 @@
  *            have names of their own, and nobody's metadata names them
  *   DELETE   takes what the new owner may need: so claim_del asks first, each time, whether
  *            there is a next epoch, and refuses when it can't be told
- *   answer   clients that have not moved: claim_put asks once in 10 s at most, and the
+ *   answer   clients that have not moved: claim_put asks once in 5 s at most, and the
  *            server ends when the answer is yes
  * A server that writes and deletes nothing asks nothing.
  */
