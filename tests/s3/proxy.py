@@ -374,13 +374,16 @@ class Proxy:
         return {}
 
     async def controlled(self, reader, writer):
-        while line := await reader.readline():
-            try:
-                answer = await self.command(json.loads(line))
-            except (ValueError, KeyError, OSError, re.error) as e:
-                answer = {"error": repr(e)}
-            writer.write(json.dumps(answer).encode() + b"\n")
-            await writer.drain()
+        try:
+            while line := await reader.readline():
+                try:
+                    answer = await self.command(json.loads(line))
+                except (ValueError, KeyError, OSError, re.error) as e:
+                    answer = {"error": repr(e)}
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        except asyncio.CancelledError:
+            pass  # the end
         writer.close()
 
 

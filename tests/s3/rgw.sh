@@ -113,8 +113,8 @@ write_conf() {
 	local front="beast tcp_nodelay=1 endpoint=127.0.0.1:$PORT"
 	if [ -n "$TLS" ]; then
 		front+=" ssl_endpoint=127.0.0.1:$((PORT + 1)) ssl_certificate=$DIR/tls.crt ssl_private_key=$DIR/tls.key"
-		[ -s "$DIR/tls.crt" ] || openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=s3.localhost \
-			-addext "subjectAltName=DNS:s3.localhost,DNS:*.s3.localhost,DNS:localhost,IP:127.0.0.1" \
+		[ -s "$DIR/tls.crt" ] || openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=s3.test \
+			-addext "subjectAltName=DNS:s3.test,DNS:*.s3.test,DNS:localhost,IP:127.0.0.1" \
 			-keyout "$DIR/tls.key" -out "$DIR/tls.crt" 2>/dev/null || die "openssl failed"
 	fi
 	cat >"$DIR/ceph.conf" <<-CONF
@@ -166,7 +166,7 @@ write_conf() {
 		[client.rgw]
 		rgw frontends = $front
 		rgw data = $DIR
-		rgw dns name = s3.localhost
+		rgw dns name = s3.test
 		rgw enable apis = s3, admin
 		rgw thread pool size = 64
 		rgw dynamic resharding = false
