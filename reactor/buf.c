@@ -497,11 +497,11 @@ ask_arrived(struct shard_msg *m)
 	shard_send(a->from, m);
 }
 
-/* Our own cache has nothing more; the others' may hold buffers of ours. */
+/* Our own cache has nothing more just now; the others' may hold buffers of ours. */
 static void
 ask_others(struct pool *p, uint64_t want)
 {
-	if (p->again.slot != 0 || reactor_cores() == 1)
+	if (p->again.slot != 0)
 		return;
 	for (int core = 0; core < reactor_cores(); core++) {
 		struct ask *a = &p->ask[core];
