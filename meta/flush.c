@@ -160,10 +160,10 @@ flush_new(struct flush_core *c, bool round)
 	fl->stage = FLUSH_LOAD;
 	fl->start_ns = reactor_now_ns();
 	fl->round = round;
-	fl->bulky = fl->retired = false;
+	fl->bulky = fl->retired = fl->shrunk = false;
 	fl->nfiles = fl->nchunks = fl->nslices = fl->nown = fl->nsmall = fl->nrefs = fl->nloads = 0;
 	fl->small_refs = fl->small_bytes = fl->nobjects = 0;
-	fl->load_bytes = 0;
+	fl->own_bytes = fl->load_bytes = 0;
 	fl->readers = fl->uploading = fl->uploaded = 0;
 	fl->timer.slot = 0;
 	fl->batch = c->batch[--c->nbatches];
@@ -195,8 +195,11 @@ has_work(const struct flush_core *c)
 static bool
 start_one(struct flush_core *c, bool round)
 {
-	struct flush *fl = flush_new(c, round);
+	struct flush *fl;
 
+	if (c->failures > 0 && c->flushes)
+		return false; /* one tries whether the store is back */
+	fl = flush_new(c, round);
 	if (!fl)
 		return false;
 	if (!flush_pick(fl)) {
@@ -231,17 +234,17 @@ poll(struct op *op)
 /* ---- the end of a flush */
 
 static void
-file_leave(struct flush_file *ff, bool retired)
+file_leave(struct flush_file *ff, bool whole)
 {
 	struct file *f = ff->file;
 
 	f->flush = NULL;
 	if (ff->bad || ff->gone)
 		f->stuck = true;
-	if (ff->in_pass && retired && ff->pass_at == 0)
+	if (ff->in_pass && whole && ff->pass_at == 0)
 		pass_end(f);
 	else if (ff->in_pass)
-		f->pass_at = retired ? ff->pass_at : 0;
+		f->pass_at = whole ? ff->pass_at : 0;
 	if (f->inode)
 		file_changed(f, &f->inode->attr);
 	if (f->nready > 0 && f->dirty.count > 0)
@@ -271,7 +274,7 @@ flush_end(struct flush *fl)
 		pieces_fini(&fl->chunk[i].next);
 	}
 	for (uint32_t i = 0; i < fl->nfiles; i++)
-		file_leave(&fl->file[i], fl->retired);
+		file_leave(&fl->file[i], fl->retired && !fl->shrunk);
 	if (fl->round)
 		round_ended(fl);
 	*(fl->round ? &c->nrounds : &c->nothers) -= 1;
@@ -321,8 +324,10 @@ failures_end(struct flush_core *c)
 void
 flush_worked(void)
 {
-	if (!flush_core->away)
-		failures_end(flush_core);
+	if (flush_core->away || flush_core->failures == 0)
+		return;
+	failures_end(flush_core);
+	flush_kick();
 }
 
 /* ---- all that is dirty */
@@ -380,6 +385,8 @@ flush_init(uint64_t arena_bytes)
 	flush_core = c;
 	/* All of them together take no more than BUF_DRAIN has for itself. */
 	c->load_budget = arena_bytes / 8 / FLUSHES;
+	/* Half of the buffers, so that the journal's room and not theirs makes writers wait for a slow store. */
+	c->own_budget = MAX(arena_bytes / 2 / (FLUSHES - FLUSH_ROUNDS), BLOCK_BYTES);
 	c->poll.resume = poll;
 	c->ids_ready.resume = ids_ready;
 	c->aged.resume = aged;

@@ -81,13 +81,15 @@ static void
 put_pack(struct flush *fl)
 {
 	uint8_t key[KV_KEY_MAX], val[24];
-	uint64_t live = 0;
+	uint64_t live = 0, n = 0;
 
-	if (fl->nsmall == 0)
+	for (uint32_t i = 0; i < fl->nsmall; i++) {
+		n += fl->small[i].plain > 0;
+		live += fl->small[i].plain > 0 ? fl->small[i].rec.stored : 0;
+	}
+	if (n == 0)
 		return;
-	for (uint32_t i = 0; i < fl->nsmall; i++)
-		live += fl->small[i].rec.stored;
-	put_le64(val, fl->nsmall);
+	put_le64(val, n);
 	put_le64(val + 8, live);
 	put_le64(val + 16, fl->object[fl->nobjects - 1].upload.stored);
 	kv_batch_put(fl->batch, key, key_pack(key, fl->pack), val, sizeof(val));
@@ -133,6 +135,8 @@ put_chunk(struct flush *fl, struct flush_chunk *c, int64_t *used)
 		const struct flush_slice *s = &fl->slice[i];
 		uint64_t end = MIN(s->off + s->len, ff->file->cut);
 
+		if (s->len == 0) /* shrunk to nothing */
+			continue;
 		put_blocks(fl, s);
 		if (end <= s->off) {
 			garbage_slice(fl->batch, s->id, fl->share);
@@ -161,6 +165,8 @@ static void
 put_out(struct flush *fl, const struct flush_file *ff)
 {
 	for (uint32_t i = ff->first_slice; i < ff->first_slice + ff->nslices; i++) {
+		if (fl->slice[i].len == 0)
+			continue;
 		put_blocks(fl, &fl->slice[i]);
 		garbage_slice(fl->batch, fl->slice[i].id, fl->share);
 	}
@@ -289,7 +295,7 @@ retire(struct flush *fl)
 	for (uint32_t i = 0; i < fl->nslices; i++) {
 		const struct flush_slice *s = &fl->slice[i];
 
-		if (!is_out(&fl->file[s->file]))
+		if (s->len > 0 && !is_out(&fl->file[s->file]))
 			extent_drop(&fl->file[s->file].file->dirty, s->off, s->len, s->upto);
 	}
 	for (uint32_t i = 0; i < fl->nfiles; i++) {

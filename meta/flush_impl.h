@@ -6,6 +6,7 @@
  *   flush_wait.c    who waits for the object store, and their rounds
  *   flush_pick.c    what: a snapshot of extents as slices, blocks and objects
  *   flush_upload.c  bytes: those that are only in the journal are read back; then the PUTs
+ *   flush_shrink.c  when the object store goes away
  *   flush_commit.c  one batch: C, B, P, I, U, J, G; then extents and journal records go
  *
  * A flush is one batch.  A file is in one flush at a time.
@@ -96,6 +97,7 @@ struct flush {
 	uint64_t start_ns;
 	bool round;                /* somebody waits for its files */
 	bool bulky;                /* it is a round of one large file */
+	bool shrunk;               /* to what the object store took before it went away */
 	bool retired;              /* all of it is in the object store and recorded, durably */
 	uint32_t share;
 	uint64_t pack;             /* id, 0: none */
@@ -103,7 +105,7 @@ struct flush {
 	uint32_t nfiles, nchunks, nslices, nown, nsmall, nrefs, nloads, nobjects;
 	uint32_t small_refs;       /* of the pack */
 	uint32_t small_bytes;
-	uint64_t load_bytes;
+	uint64_t own_bytes, load_bytes;
 
 	uint32_t at;               /* of the stage's loop */
 	uint32_t readers, uploading, uploaded;
@@ -133,7 +135,8 @@ struct flush_core {
 	uint32_t nbatches;
 	struct flush *flushes;     /* under way */
 	uint32_t nrounds, nbulky, nothers;
-	uint64_t load_budget;      /* bytes of buffers that one may take to read records back */
+	uint64_t load_budget;      /* bytes of buffers that one may take to read records back; */
+	uint64_t own_budget;       /* and that it may hold for blocks of their own */
 
 	struct file *ready;        /* files with blocks that may be full, first come first */
 	struct file *ready_tail;
@@ -187,6 +190,10 @@ void flush_load(struct flush *fl);
 void flush_upload(struct flush *fl);
 /* Starts PUTs of any flush, as many as may run. */
 void flush_pump(void);
+
+/* ---- flush_shrink.c */
+/* One that has no upload under way ends, with what is in the store already.  False: there is none. */
+bool flush_let_go(void);
 
 /* ---- flush_commit.c */
 void flush_commit(struct flush *fl);

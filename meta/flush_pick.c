@@ -103,6 +103,13 @@ blocks_set(struct flush *fl, struct flush_slice *s)
 	}
 }
 
+/* For one more object, of a slice that has `bytes` already. */
+static bool
+own_room(const struct flush *fl, const struct flush_slice *s, uint64_t bytes)
+{
+	return fl->nown + s->nown < FLUSH_OWN && fl->own_bytes + bytes < flush_core->own_budget;
+}
+
 /*
  * One slice: what is dirty and without a gap from byte `from` of e on, up to `to`.  Returns where it ends; `from` itself when the flush has no room for it.
  */
@@ -124,7 +131,7 @@ slice_add(struct flush *fl, uint32_t file, struct extent *e, uint64_t from, uint
 		uint64_t end = MIN(MIN(e->off + e->len, to), at + BLOCK_BYTES - filled);
 
 		/* No object left of its own: one byte more would not fit anywhere. */
-		if (filled == 0 && fl->nown + s->nown == FLUSH_OWN)
+		if (filled == 0 && !own_room(fl, s, at - from))
 			to = MIN(to, at + pack_below);
 		end = MIN(end, to);
 		if (fl->nrefs - block_ref == UPLOAD_PARTS_MAX || !ref_add(fl, e, at, (uint32_t)(end - at)))
@@ -139,7 +146,7 @@ slice_add(struct flush *fl, uint32_t file, struct extent *e, uint64_t from, uint
 			e = extent_next(t, e);
 	}
 	rest = (uint32_t)(at - from) % BLOCK_BYTES;
-	if (rest >= pack_below && fl->nown + s->nown < FLUSH_OWN) {
+	if (rest >= pack_below && own_room(fl, s, at - from - rest)) {
 		s->nown++;
 	} else if (rest > 0 && (rest >= pack_below ||
 	                        !small_add(fl, s, rest, fl->nrefs - block_ref))) {
@@ -152,6 +159,7 @@ slice_add(struct flush *fl, uint32_t file, struct extent *e, uint64_t from, uint
 	s->nrefs = fl->nrefs - s->first_ref;
 	blocks_set(fl, s);
 	fl->nown += s->nown;
+	fl->own_bytes += s->small < 0 ? s->len : s->len - rest;
 	fl->nslices++;
 	return at;
 }

@@ -178,12 +178,12 @@ next_object(struct flush_core *c, uint32_t most)
 	return best;
 }
 
-/* At the end nobody waits for a store that takes nothing: the next start goes on. */
+/* At the end nobody waits for a database that takes nothing: the next start goes on. */
 static bool
 end_one(struct flush_core *c)
 {
 	for (struct flush *fl = c->flushes; fl; fl = fl->next)
-		if (fl->stage == FLUSH_WAIT || (fl->stage == FLUSH_UPLOAD && fl->uploading == 0)) {
+		if (fl->stage == FLUSH_WAIT) {
 			flush_end(fl);
 			return true;
 		}
@@ -214,6 +214,8 @@ flush_pump(void)
 		;
 	while (!c->away && (o = next_object(c, most)) != NULL)
 		object_start(o);
+	while ((c->away || (c->stopping && c->failures > 0)) && flush_let_go())
+		;
 }
 
 void

@@ -15,6 +15,7 @@ static struct {
 	const struct objstore_ops *real;
 	_Atomic int fail_put, fail_get;      /* the error that all answer; 0: none */
 	_Atomic int fail_every;              /* every n-th PUT fails with -EIO; 0: none */
+	_Atomic uint64_t fail_from;          /* the n-th PUT and all after it fail with -EIO; 0: none */
 	_Atomic int put_delay_ms, get_delay_ms;
 	_Atomic uint64_t puts, gets, get_bytes, deletes, deleted;
 	_Atomic int getting, getting_max;    /* GETs under way: now, and at most */
@@ -61,6 +62,8 @@ slow_put_now(struct obj_req *r, struct op *op)
 	int fail = slow_store.fail_put, every = slow_store.fail_every;
 
 	if (fail == 0 && every > 0 && n % (uint64_t)every == 0)
+		fail = -EIO;
+	if (slow_store.fail_from > 0 && n >= slow_store.fail_from)
 		fail = -EIO;
 	return fail ? op_done(op, fail) : slow_store.real->put(r, op);
 }
