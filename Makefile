@@ -98,10 +98,16 @@ $(OUT)/bench/%: bench/%.c $(BENCH_LIB) $(CLIENT_LIB) $(LIB)
 $(OUT)/bench/load/load: $(LOAD_OBJ) $(BENCH_LIB) $(CLIENT_LIB)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CFLAGS) -o $@ $(LOAD_OBJ) $(BENCH_LIB) $(CLIENT_LIB) -lpthread -lm
-bench-programs: $(BENCH)
+$(OUT)/bench/preload/%.so: bench/preload/%.c
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(WERROR) -O2 -fno-builtin -fPIC -shared -o $@ $< -ldl -lpthread
+bench-programs: $(BENCH) $(OUT)/bench/preload/count.so
 bench: deps-bench
 	@$(MAKE) --no-print-directory all bench-programs
-	@bench/run.sh --binary $(BIN) --client $(OUT)/bench/nfs
+	@bench/run --out build/bench $(BENCH_ARGS)
+bench-check: all bench-programs
+	@bench/check.sh $(BIN) $(OUT)/bench
 
 hdr-check:
 	@for h in $(HDR); do $(CC) $(CPPFLAGS) $(CFLAGS) -MF /dev/null -fsyntax-only -x c $$h || exit 1; done

@@ -40,6 +40,7 @@ suite crash        tests/crash/run.sh --binary build/debug-none/dittofs --rounds
 suite powercut     tests/crash/run.sh --binary build/debug-none/dittofs --rounds 60 --powercut --seed 2
 suite load         tests/load/run.sh --binary build/release-none/dittofs
 suite s3           tests/s3/run.sh --binary build/release-none/dittofs
+suite benchmarks   build bench-check
 suite e2e          tests/e2e/run.sh --binary build/release-none/dittofs
 suite build-asan   build BUILD=debug SAN=address,undefined all
 suite e2e-asan     env SLOW=3 tests/e2e/run.sh --binary build/debug-address+undefined/dittofs --quick

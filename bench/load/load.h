@@ -44,6 +44,7 @@ struct load_opts {
 	uint32_t bytes;             /* of a READ or WRITE */
 	uint64_t size;              /* of the data file, bytes */
 	uint64_t files;             /* in all folders together */
+	uint64_t hot;               /* those that lookup and getattr use */
 	uint32_t dirs;
 	bool spin;                  /* never sleep: for tests of latency */
 	bool fresh;                 /* sequential writes make a new file */

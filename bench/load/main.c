@@ -38,6 +38,7 @@ usage(FILE *f)
 	      "  --files N        that lookup, getattr and readdirplus find (1000)\n"
 	      "  --dirs N         folders that files, creates and removes spread over (1)\n"
 	      "  --dir NAME       folder below the export where all happens (load)\n"
+	      "  --hot N          lookup and getattr use the first N files only\n"
 	      "  --pid PID        of the server, for its CPU\n"
 	      "  --mount-port P   where MOUNT is, when not on NFS's port\n"
 	      "  --congestion C   TCP congestion control of our side (cubic; \"\": the system's)\n"
@@ -81,7 +82,7 @@ options(int argc, char **argv)
 		{ "seconds", 1, 0, 's' }, { "warm", 1, 0, 'w' }, { "ops", 1, 0, 'o' }, { "bytes", 1, 0, 'b' },
 		{ "size", 1, 0, 'z' }, { "files", 1, 0, 'f' }, { "dirs", 1, 0, 'D' }, { "dir", 1, 0, 'n' },
 		{ "pid", 1, 0, 'p' }, { "mount-port", 1, 0, 'm' }, { "congestion", 1, 0, 'C' },
-		{ "fresh", 0, 0, 'F' }, { "spin", 0, 0, 'S' }, { "keep", 0, 0, 'k' }, { "help", 0, 0, 'h' },
+		{ "hot", 1, 0, 'H' }, { "fresh", 0, 0, 'F' }, { "spin", 0, 0, 'S' }, { "keep", 0, 0, 'k' }, { "help", 0, 0, 'h' },
 		{ 0, 0, 0, 0 },
 	};
 	struct load_opts o = { .dir = "load", .congestion = "cubic", .threads = 1, .conns = 4, .depth = 1,
@@ -109,6 +110,7 @@ options(int argc, char **argv)
 		case 'p': o.pid = (uint32_t)number(name, optarg, 1, 1 << 30); break;
 		case 'm': mount_port = (uint16_t)number(name, optarg, 1, 65535); break;
 		case 'C': o.congestion = optarg; break;
+		case 'H': o.hot = (uint64_t)number(name, optarg, 1, 1e8); break;
 		case 'F': o.fresh = true; break;
 		case 'S': o.spin = true; break;
 		case 'k': o.keep = true; break;
@@ -126,6 +128,8 @@ options(int argc, char **argv)
 	if (mount_port)
 		o.mount_addr.sin_port = htons(mount_port);
 	o.export = argv[optind + 1];
+	if (!o.hot || o.hot > o.files)
+		o.hot = o.files;
 	if (o.conns > o.depth)
 		o.conns = o.depth;
 	if (o.threads > o.conns)

@@ -117,11 +117,11 @@ op_start(struct slot *s)
 		nfs_null(&s->call, s->conn);
 		return true;
 	case DO_GETATTR:
-		s->arg = rng_below(&w->rng, d->nhandles);
+		s->arg = rng_below(&w->rng, w->o->hot < d->nhandles ? w->o->hot : d->nhandles);
 		nfs_getattr(&s->call, s->conn, &d->handle[s->arg]);
 		return true;
 	case DO_LOOKUP:
-		s->arg = rng_below(&w->rng, w->o->files);
+		s->arg = rng_below(&w->rng, w->o->hot);
 		world_name(name, 'f', 0, s->arg);
 		nfs_lookup(&s->call, s->conn, dir_of(w, s->arg), name);
 		return true;

@@ -83,7 +83,7 @@ on_done(struct rpc_call *call)
 	if (again) {
 		w->retries++;
 		w->started -= s->op != DO_READDIRPLUS;
-	} else if (now >= w->begin_ns && (!w->end_ns || now <= w->end_ns || w->quota)) {
+	} else if (now >= w->begin_ns && (!w->end_ns || now <= w->end_ns || w->quota || w->last_ns == w->begin_ns)) {
 		hist_add(&w->hist[s->op], now - s->start_ns);
 		w->last_ns = now;
 	} else {
@@ -353,8 +353,8 @@ run_test(struct worker *workers, const char *mix)
 		if (!commit && w->last_ns > last)
 			last = w->last_ns;
 	}
-	/* a test whose work ran out before its time counts until then */
-	if (!commit && !o->ops && (workers[0].parked == NULL || o->rate > 0))
+	/* a test whose work ran out before its time counts until then; one whose first answer came later too */
+	if (!commit && !o->ops && (workers[0].parked == NULL || o->rate > 0) && last < workers[0].end_ns)
 		last = workers[0].end_ns;
 	t.seconds = (double)(last - workers[0].begin_ns) / 1e9;
 	if (t.seconds <= 0 || t.all.n == 0)

@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The questions: what is run, on whom, how often.
+
+A sample is what one test of one subject printed in one round; they are kept in order, so that a
+ratio is taken between neighbours in time.  Subjects: dittofs, ganesha, bare (the machine's limit),
+and variants of dittofs.
+"""
+import os
+import subprocess
+import threading
+import time
+
+from rig import LEASH, Counters, Failed, SyscallCounter, say
+
+MIB = 1 << 20
+
+
+class Bench:
+    def __init__(self, rig, options):
+        self.rig, self.seconds, self.rounds, self.huge = rig, options.seconds, options.rounds, options.huge
+        self.alone = options.alone
+        self.only = options.only.split(",") if options.only else None
+        self.samples = []   # dicts: key, subject, round, and what the program printed
+        self.counts = {}    # test: what a call costs in system calls, allocations, locks, copies
+        self.memory = {}
+        self.notes = []
+        self.ours = self.ganesha = None
+
+    def add(self, key, subject, number, result):
+        self.samples.append(dict(result, key=key, subject=subject, round=number))
+
+    def servers(self):
+        return [s for s in (self.ours, self.ganesha) if s]
+
+    def last(self, key, subject):
+        for sample in reversed(self.samples):
+            if sample["key"] == key and sample["subject"] == subject:
+                return sample
+        return None
+
+    def both(self, number, keys, tests, settle=False, **options):
+        """The same tests on both servers in turn; keys name the results."""
+        for server in self.servers():
+            try:
+                results = server.load(tests, seconds=self.seconds, **options)
+            except Failed as e:
+                self.notes.append("%s failed in round %d: %s" % (server.kind, number, e))
+                say(self.notes[-1])
+                continue
+            for key, result in zip(keys, results):
+                if key:
+                    self.add(key, server.kind, number, result)
+            if settle:
+                server.settle()
+
+    def bare(self, number, key, program, *args, key_of=None):
+        for result in self.rig.program(program, args):
+            self.add(key or key_of(result), "bare", number, result)
+
+    # ---- what a round asks
+
+    def calls(self, n):
+        """Small calls from memory."""
+        self.both(n, ["null@64", "getattr@64", "lookup@64", "read4k@64"], "null getattr lookup read", depth=64)
+        for key in ("getattr@64", "lookup@64", "read4k@64"):
+            ours = self.last(key, "dittofs") or self.last(key, "ganesha")
+            if ours:
+                self.bare(n, key, "bare_echo", "--request", ours["request_bytes"], "--answer", ours["reply_bytes"],
+                          "--depth", 64, "--seconds", self.seconds)
+        self.bare_rpc(n)
+        self.both(n, ["getattr@1", "lookup@1", "read4k@1"], "getattr lookup read", depth=1)
+        ours = self.last("getattr@1", "dittofs")
+        if ours:
+            self.bare(n, "getattr@1", "bare_echo", "--request", ours["request_bytes"], "--answer",
+                      ours["reply_bytes"], "--depth", 1, "--seconds", self.seconds)
+        self.both(n, ["mix@64"], "getattr:50,lookup:25,read:15,write:8,create:2", depth=64)
+        self.ours.settle()
+
+    def bare_rpc(self, n):
+        """A server that says yes to everything, under the client that ours and ganesha have."""
+        port = self.rig.next_port()
+        server = subprocess.Popen(LEASH + [os.path.join(self.rig.programs, "bare_echo"), "--rpc", str(port)],
+                                  stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(0.2)
+            result = self.rig.program("load/load", ["127.0.0.1:%d" % port, "/", "--pid", server.pid, "--depth", 64,
+                                                    "--seconds", self.seconds, "null"])
+            self.add("null@64", "bare", n, result[0])
+        finally:
+            server.kill()
+            server.wait()
+
+    def streams(self, n):
+        """1 MiB transfers."""
+        self.both(n, ["seqread@16"], "seqread", depth=16, bytes=MIB, size=128, dir="stream", warm=0.4)
+        self.bare(n, "seqread@16", "bare_stream", "send", "--seconds", self.seconds)
+        self.both(n, ["seqwrite@16"], "seqwrite", settle=True, depth=16, bytes=MIB, size=128, ops=128, fresh=True,
+                  dir="stream")
+        self.bare(n, "recv", "bare_stream", "recv", "--seconds", self.seconds)
+        self.bare(n, "seqwrite@16", "bare_disk", "stream", self.rig.dir, "--seconds", self.seconds)
+        self.bare(n, None, "bare_memory", self.seconds / 4, key_of=lambda r: r["test"])
+
+    def writes(self, n):
+        """Small writes."""
+        self.both(n, ["randwrite@64"], "write:64,commit:1", settle=True, depth=64)
+        self.both(n, ["writesync@64"], "writesync", settle=True, depth=64)
+        self.bare(n, "writesync@64", "bare_disk", "records", self.rig.dir, "--clients", 64, "--seconds", self.seconds)
+        self.both(n, ["writesync@1"], "writesync", settle=True, depth=1)
+        self.bare(n, "writesync@1", "bare_disk", "records", self.rig.dir, "--clients", 1, "--seconds", self.seconds)
+
+    def names(self, n):
+        """The namespace, one folder."""
+        self.both(n, ["create@64", "rename@64", "remove@64", "mkdir@64", "rmdir@64"],
+                  "create rename remove mkdir rmdir", depth=64, dir="names")
+        for shape in ("create", "rename", "remove"):
+            for key in ("create@64", "mkdir@64") if shape == "create" else (shape + "@64",):
+                self.bare(n, key, "bare_kv", os.path.join(self.rig.dir, "bare.kv"), "--shape", shape,
+                          "--seconds", self.seconds)
+        self.bare(n, "metadata log@64", "bare_disk", "records", self.rig.dir, "--bytes", 300, "--seconds",
+                  self.seconds / 2)
+        self.both(n, ["create@1", "remove@1"], "create remove", depth=1, dir="names")
+        self.both(n, ["readdirplus 20k"], "readdirplus", depth=1, files=20000, dir="listing")
+
+    # ---- asked once, or in fewer rounds
+
+    def depths(self, n):
+        """How calls a second grow with what is outstanding."""
+        for depth in (1, 4, 16, 64, 256):
+            self.both(n, ["sweep getattr@%d" % depth, "sweep read4k@%d" % depth], "getattr read", depth=depth)
+            ours = self.last("sweep getattr@%d" % depth, "dittofs")
+            if ours:
+                self.bare(n, "sweep getattr@%d" % depth, "bare_echo", "--request", ours["request_bytes"], "--answer",
+                          ours["reply_bytes"], "--depth", depth, "--seconds", self.seconds)
+
+    def open_loop(self, n):
+        """Latency at a fixed rate, counted from when a call should have started."""
+        for rate in (2000, 5000, 10000, 20000, 40000, 80000):
+            self.both(n, ["open %d" % rate], "getattr:60,lookup:25,read:15", depth=1024, conns=16, rate=rate)
+
+    def reactors(self, n):
+        """One reactor and two: CPU time a call, without busy polling, which would count as work."""
+        for cores in (1, 2):
+            server = self.variant("cores%d" % cores, cores=cores, config={"network.busy_poll": "0"})
+            results = server.load("null getattr read create", seconds=self.seconds, depth=64)
+            for key, result in zip(("null@64", "getattr@64", "read4k@64", "create@64"), results):
+                self.add(key, "cores%d" % cores, n, result)
+
+    def congestion(self, n):
+        """bbr instead of cubic, where the kernel has it: what the default of many systems costs."""
+        import rig as rig_module
+        try:
+            rig_module.set_congestion("bbr")
+        except subprocess.CalledProcessError:
+            return
+        try:
+            results = self.ours.load("getattr read", seconds=self.seconds, depth=64)
+            self.add("getattr@64", "bbr", n, results[0])
+            self.add("read4k@64", "bbr", n, results[1])
+            self.add("seqread@16", "bbr", n, self.ours.load("seqread", seconds=self.seconds, depth=16, bytes=MIB,
+                                                            size=128, dir="stream")[0])
+        finally:
+            rig_module.set_congestion("cubic")
+
+    def busy_poll(self, n):
+        """Without polling before sleep."""
+        server = self.variant("cores2", cores=2, config={"network.busy_poll": "0"})
+        for depth in (1, 64):
+            self.add("getattr@%d" % depth, "no busy poll", n,
+                     server.load("getattr", seconds=self.seconds, depth=depth)[0])
+
+    def variant(self, name, **options):
+        for server in self.rig.servers:
+            if server.dir.endswith("/" + name):
+                return server
+        return self.rig.server("dittofs", name=name, **options)
+
+    STREAM = {"depth": 16, "bytes": MIB, "size": 128, "dir": "stream"}
+    COUNTED = (("getattr", "getattr@64", {}), ("lookup", "lookup@64", {}), ("read", "read4k@64", {}),
+               ("write", "write4k@64", {}), ("seqread", "seqread@16", STREAM), ("seqwrite", "seqwrite@16", STREAM),
+               ("writesync", "writesync@64", {}), ("create", "create@64", {}), ("readdirplus", "readdirplus@1", {"depth": 1}))
+
+    def count(self):
+        """What a call costs that should cost nothing."""
+        counters = Counters(self.rig)
+        counted = self.rig.server("dittofs", name="counted", env=counters.env)
+        for test, key, options in self.COUNTED:
+            row = {}
+            result, calls = self.during(self.ours, test, options, lambda s: SyscallCounter(s.pid, 0.5).counts())
+            if calls:
+                ops = result["ops_per_s"] * 0.5
+                row.update(enters=calls[0] / ops, syscalls=calls[1] / ops, ops_per_enter=ops / max(calls[0], 1))
+            result, change = self.during(counted, test, options, lambda s: self.change(counters, s.pid, 0.5))
+            ops = result["ops_per_s"] * change.pop("seconds")
+            row.update({field: value / ops for field, value in change.items()})
+            self.counts[key] = row
+            self.ours.settle()
+            counted.settle()
+        counted.stop()
+        self.rig.servers.remove(counted)
+
+    @staticmethod
+    def change(counters, pid, seconds):
+        start, first = time.monotonic(), counters.read(pid, "core-")
+        time.sleep(seconds)
+        last, end = counters.read(pid, "core-"), time.monotonic()
+        return dict({k: last[k] - first[k] for k in first}, seconds=end - start)
+
+    def during(self, server, test, options, look):
+        """Runs a test and looks at the server in the middle of it."""
+        box, options = {}, dict({"depth": 64}, **options)
+
+        def run():
+            try:
+                box["result"] = server.load(test, seconds=1.5, **options)[0]
+            except Failed as e:
+                box["error"] = e
+        server.load(test, seconds=0.1, **options)
+        thread = threading.Thread(target=run)
+        thread.start()
+        time.sleep(0.6)
+        seen = look(server)
+        thread.join()
+        if "error" in box:
+            raise box["error"]
+        return box["result"], seen
+
+    # ---- large directories
+
+    def plant(self, name, files, folders=1):
+        """Makes them: on dittofs by NFS, below ganesha in its directory."""
+        start = time.monotonic()
+        self.ours.load("null lookup", seconds=0.05, depth=64, files=files, dirs=folders, dir=name)
+        self.notes.append("%d files in %d folders made over NFS in %.0f s" % (files, folders, time.monotonic() - start))
+        say(self.notes[-1])
+        if not self.ganesha:
+            return
+        base = os.path.join(self.ganesha.dir, "tree", name)
+        for i in range(folders):
+            os.makedirs(os.path.join(base, "dir%05d" % i), exist_ok=True)
+        for i in range(files):
+            os.close(os.open(os.path.join(base, "dir%05d" % (i % folders), "f%08d" % i), os.O_CREAT | os.O_WRONLY, 0o644))
+        with open(os.path.join(base, "made.%d.%d" % (files, folders)), "w", encoding="utf-8"):
+            pass
+
+    def large(self):
+        """A directory of a million beside small ones."""
+        for name, files in (("hundred", 100), ("hundredk", 100000), ("million", 1000000)):
+            self.plant(name, files)
+        for n in range(1, min(self.rounds, 3) + 1):
+            say("large directories, round %d" % n)
+            self.both(n, ["lookup in 100"], "lookup", depth=64, files=100, dir="hundred")
+            self.both(n, ["lookup in 1M, hot"], "lookup", depth=64, files=1000000, hot=100, dir="million")
+            self.both(n, ["lookup in 1M"], "lookup", depth=64, files=1000000, dir="million")
+            self.both(n, ["readdirplus 100k"], "readdirplus", depth=1, files=100000, dir="hundredk", ops=1)
+            self.both(n, ["readdirplus 1M"], "readdirplus", depth=1, files=1000000, dir="million", ops=1)
+
+    def ten_million(self):
+        """10 million files against 100 thousand: names that no cache holds."""
+        self.plant_ours("few", 100000, 10)
+        self.plant_ours("many", 10000000, 1000)
+        for n in range(1, min(self.rounds, 3) + 1):
+            for name, files, folders in (("few", 100000, 10), ("many", 10000000, 1000)):
+                results = self.ours.load("lookup create remove", seconds=self.seconds, depth=64, files=files, dirs=folders,
+                                         dir=name)
+                for test, result in zip(("lookup", "create", "remove"), results):
+                    self.add("%s of %s" % (test, "10M" if name == "many" else "100k"), "dittofs", n, result)
+
+    def plant_ours(self, name, files, folders):
+        ganesha, self.ganesha = self.ganesha, None
+        self.plant(name, files, folders)
+        self.ganesha = ganesha
+
+    # ---- all of it
+
+    def run(self, quick):
+        self.ours = self.rig.server("dittofs")
+        if not self.alone:
+            self.ganesha = self.rig.server("ganesha")
+        rounds = [self.calls, self.streams, self.writes, self.names]
+        few = [self.reactors, self.congestion, self.busy_poll]
+        if not quick:
+            few += [self.depths, self.open_loop]
+        for n in range(1, self.rounds + 1):
+            for question in rounds:
+                if self.wanted(question):
+                    say("round %d of %d: %s" % (n, self.rounds, question.__doc__.split("\n")[0]))
+                    question(n)
+            for question in few:
+                if n <= 3 and self.wanted(question) and not (n > 1 and question in (self.depths, self.open_loop)):
+                    say("round %d: %s" % (n, question.__doc__.split("\n")[0]))
+                    question(n)
+        if self.wanted(self.count):
+            say("counting system calls, allocations, locks, copies")
+            self.count()
+        for name in ("cores1", "cores2"):
+            for server in list(self.rig.servers):
+                if server.dir.endswith("/" + name):
+                    server.stop()
+                    self.rig.servers.remove(server)
+        if not quick and self.wanted(self.large):
+            say("making a directory of a million files")
+            self.large()
+        self.memory = self.ours.status().get("memory", {})
+        if self.huge:
+            say("making 10 million files")
+            self.ten_million()
+            self.memory = self.ours.status().get("memory", {})
+
+    def wanted(self, question):
+        return not self.only or question.__name__ in self.only

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report: Markdown, and the plots beside it."""
+import os
+
+import bars
+import svg
+
+SUBJECTS = ("dittofs", "ganesha", "bare")
+
+
+def number(v):
+    if v is None:
+        return "–"
+    if v >= 1000:
+        return "{:,.0f}".format(v)
+    return "%.3g" % v
+
+
+def cpu(found):
+    if "client_cpu" in found:
+        return "%.2f / %.2f" % (found.get("server_cpu", 0), found["client_cpu"])
+    return "%.2f" % found["server_cpu"] if "server_cpu" in found else "–"
+
+
+def verdict(ref):
+    if ref["bar"] is None:
+        return "", ""
+    sign = "≥" if ref["how"] == ">=" else "≤"
+    return "%s %g" % (sign, ref["bar"]), "yes" if ref["reached"] else "**no**"
+
+
+def table(rows):
+    out = ["| what | ours | spread | beside | its figure | spread | ratio | bar | reached | CPU ours server / client | CPU beside | µs CPU a call, ours |",
+           "|---|---|---|---|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        name = r["what"] if r["subject"] == "dittofs" else "%s" % r["what"]
+        for i, ref in enumerate(r["references"] or [None]):
+            ours = r["ours"]
+            cells = [name if i == 0 else "", "%s %s" % (number(ours["median"]), r["unit"]) if i == 0 else "",
+                     "%s–%s" % (number(ours["min"]), number(ours["max"])) if i == 0 else ""]
+            if ref:
+                bar, ok = verdict(ref)
+                v = ref["value"]
+                ratio = "–" if ref["ratio"] is None else "%.2f" % ref["ratio"]
+                cells += [ref["who"], number(v["median"]), "%s–%s" % (number(v["min"]), number(v["max"])),
+                          ratio + (" × slower" if ref["how"] == "<=" else ""), bar, ok]
+            else:
+                cells += ["", "", "", "", "", ""]
+            cells += [cpu(r["cpu"]) if i == 0 else "", cpu(ref["cpu"]) if ref else "",
+                      number(r["cpu"].get("server_us_per_op")) if i == 0 else ""]
+            out.append("| " + " | ".join(cells) + " |")
+    return out
+
+
+def count_table(rows):
+    out = ["| test | calls an io_uring_enter | ≥ 8 | system calls a call | allocations | locks | copies ≥ 4 KiB | bytes copied | clean |",
+           "|---|---|---|---|---|---|---|---|---|"]
+
+    def cell(v, form="%.3f"):
+        return "–" if v is None else form % v
+    for r in rows:
+        out.append("| %s | %s | %s | %s | %s | %s | %s | %s | %s |" % (
+            r["what"], cell(r["ops_per_enter"], "%.1f"),
+            {True: "yes", False: "**no**", None: ""}[r.get("enter_reached")], cell(r["syscalls"]), cell(r["allocs"]),
+            cell(r["locks"]), cell(r["copies"]), cell(r["copied_bytes"], "%.0f"),
+            {True: "yes", False: "**no**", None: ""}[r.get("clean")]))
+    return out
+
+
+def latency_table(samples):
+    out = ["| calls a second | dittofs p50 | p99 | p99.9 | ganesha p50 | p99 | p99.9 |", "|---|---|---|---|---|---|---|"]
+    found = {}
+    for s in samples:
+        if s["key"].startswith("open "):
+            found.setdefault(int(s["key"].split()[1]), {})[s["subject"]] = s
+    for rate in sorted(found):
+        cells = []
+        for who in ("dittofs", "ganesha"):
+            s = found[rate].get(who)
+            cells += ["%s µs" % number(s[p]) for p in ("p50_us", "p99_us", "p999_us")] if s else ["–"] * 3
+        out.append("| %s | %s |" % (number(rate), " | ".join(cells)))
+    return out if found else []
+
+
+def group(samples, label, key, field, subjects=SUBJECTS, aliases=None):
+    found = {}
+    for who in subjects:
+        v = bars.values(samples, (aliases or {}).get(who, key), who, field)
+        if v:
+            found[who] = bars.summary(v)
+    return label, found
+
+
+def plots(samples, out):
+    """[(file, title)] of those that there is something to show in."""
+    made = []
+
+    def bar(name, title, unit, groups, names=SUBJECTS):
+        if svg.bars(os.path.join(out, name + ".svg"), title, unit, groups, names):
+            made.append((name + ".svg", title))
+
+    def line(name, title, unit, x_label, series, log_y=False):
+        if svg.lines(os.path.join(out, name + ".svg"), title, unit, x_label, series, log_y):
+            made.append((name + ".svg", title))
+    ops, mb, entries, us = bars.OPS, bars.MB, bars.ENTRIES, bars.CPU
+    bar("calls", "Small calls, 64 outstanding", "calls a second", [
+        group(samples, label, key + "@64", ops) for label, key in
+        (("NULL", "null"), ("GETATTR", "getattr"), ("LOOKUP", "lookup"), ("READ 4 KiB", "read4k"), ("mix", "mix"))])
+    bar("cpu", "What a small call costs the server", "µs of CPU", [
+        group(samples, label, key + "@64", us) for label, key in
+        (("NULL", "null"), ("GETATTR", "getattr"), ("LOOKUP", "lookup"), ("READ 4 KiB", "read4k"), ("mix", "mix"))])
+    bar("single", "One call at a time", "median latency, µs", [
+        group(samples, label, key + "@1", "p50_us", ("dittofs", "ganesha")) for label, key in
+        (("GETATTR", "getattr"), ("LOOKUP", "lookup"), ("READ 4 KiB", "read4k"), ("FILE_SYNC\n4 KiB", "writesync"),
+         ("CREATE", "create"), ("REMOVE", "remove"))])
+    bar("streams", "Sequential transfers of 1 MiB, 16 outstanding", "MB/s", [
+        group(samples, "READ, cached", "seqread@16", mb), group(samples, "WRITE, COMMIT", "seqwrite@16", mb)])
+    bar("writes", "Small writes, 4 KiB, 64 outstanding", "writes a second", [
+        group(samples, "random,\nCOMMIT every 64", "randwrite@64", ops), group(samples, "FILE_SYNC", "writesync@64", ops)])
+    bar("names", "The namespace, one folder, 64 outstanding", "operations a second", [
+        group(samples, key.upper(), key + "@64", ops) for key in ("create", "remove", "rename", "mkdir", "rmdir")])
+    bar("listing", "READDIRPLUS, one walker", "entries a second", [
+        group(samples, label, "readdirplus " + key, entries, ("dittofs", "ganesha")) for label, key in
+        (("20,000", "20k"), ("100,000", "100k"), ("a million", "1M"))])
+    bar("large", "LOOKUP in a large directory, 64 outstanding", "calls a second", [
+        group(samples, label, key, ops, ("dittofs", "ganesha")) for label, key in
+        (("100 entries", "lookup in 100"), ("a million,\n100 names", "lookup in 1M, hot"), ("a million,\nany name", "lookup in 1M"))])
+    bar("reactors", "One reactor and two", "µs of CPU a call", [
+        group(samples, label, key, us, ("cores1", "cores2")) for label, key in
+        (("NULL", "null@64"), ("GETATTR", "getattr@64"), ("READ 4 KiB", "read4k@64"), ("CREATE", "create@64"))],
+        ("cores1", "cores2"))
+    for test, title in (("getattr", "GETATTR"), ("read4k", "READ of 4 KiB")):
+        line("depth_" + test, title + " against calls outstanding", "calls a second", "outstanding, all connections", [
+            (who, [(s["depth"], s[ops]) for s in samples if s["key"].startswith("sweep %s@" % test) and s["subject"] == who])
+            for who in SUBJECTS])
+    line("open_loop", "Latency at a fixed rate, 99th percentile", "µs", "calls a second", [
+        (who, [(s["rate"], s["p99_us"]) for s in samples if s["key"].startswith("open ") and s["subject"] == who])
+        for who in ("dittofs", "ganesha")], log_y=True)
+    return made
+
+
+def markdown(report, made, comparison=None):
+    out = ["# dittofs: figures", ""]
+    out += ["| | |", "|---|---|"] + ["| %s | %s |" % (k, v) for k, v in report["facts"].items()] + [""]
+    out += ["ours, its spread: median, least and greatest of the rounds. beside: what it is compared with in the same run: "
+            "nfs-ganesha on a directory of the same disk (it does not sync what it creates and removes; dittofs does, before "
+            "each reply), or bare: the same bytes with no server around them (see the README). ratio: the median of the "
+            "rounds' ratios. CPU: cores in use.", ""]
+    judged = [ref for r in report["rows"] for ref in r["references"] if ref["bar"] is not None]
+    out += ["**%d of %d bars are reached.**" % (sum(1 for ref in judged if ref["reached"]), len(judged)), ""]
+    out += table(report["rows"]) + [""]
+    if report["counts"]:
+        out += ["## What a call costs", "", "64 outstanding; threads of reactors only, by perf's tracepoints and a counting "
+                "library (bench/preload/count.c).", ""] + count_table(report["counts"]) + [""]
+    memory = report.get("memory")
+    if memory:
+        inside = memory["peak_rss_bytes"] <= memory["budget_bytes"]
+        out += ["Memory after all of this: peak %s MiB of a budget of %s MiB: %s." % (
+            number(memory["peak_rss_bytes"] / 2**20), number(memory["budget_bytes"] / 2**20),
+            "inside" if inside else "**over**"), ""]
+    latency = latency_table(report["samples"])
+    if latency:
+        out += ["## Open loop", "", "getattr:60,lookup:25,read:15 at a fixed rate; latency from when a call should have started.",
+                ""] + latency + [""]
+    if comparison:
+        changed, same, path = comparison
+        out += ["## Since %s" % path, ""]
+        out += ["- %s: %s → %s %s (%.2f ×), spreads apart" % (c["what"], number(c["before"]["median"]), number(c["after"]["median"]),
+                                                            c["unit"], c["factor"]) for c in changed]
+        out += ["", "%d rows did not change beyond their spreads." % same, ""]
+    if report["notes"]:
+        out += ["## Notes", ""] + ["- " + n for n in report["notes"]] + [""]
+    out += ["## Plots", ""] + ["![%s](%s)" % (title, name) for name, title in made] + [""]
+    return "\n".join(out)
