@@ -365,8 +365,9 @@ remove_files(struct run *r)
 
 /* Over a new connection where the old one is gone. */
 static void
-clean_up(struct run *r)
+clean_up(void *arg)
 {
+	struct run *r = arg;
 	struct bench_fs *again;
 	char why[256];
 	int err;
@@ -422,7 +423,7 @@ bench_items(const struct bench_opts *o, struct bench_watch *w, struct bench_repo
 	snprintf(left, sizeof(left), "%s/%s", o->target, r.dir);
 	w->left_behind = left;
 	err = run_items(&r, why);
-	clean_up(&r);
+	bench_watch_run(w, "Removing", 0, clean_up, &r);
 close:
 	close_lanes(&r);
 	o->ops->close(r.fs);

@@ -42,6 +42,13 @@ bench_human(uint64_t bytes)
 	return out[at];
 }
 
+/* Files are large things, objects are not. */
+static bool
+takes_seconds(const struct bench_result *r)
+{
+	return !strcmp(r->unit, "MiB/s") && !strcmp(r->each, "file");
+}
+
 static bool
 counts_bytes(const struct bench_result *r)
 {
@@ -74,14 +81,15 @@ ms(uint64_t ns)
 void
 bench_print_table(const struct bench_report *rep)
 {
-	printf("%-24s %18s %18s  %9s %9s %9s %9s\n", "ITEM", "VALUE", "COST", "P50 ms", "P95 ms", "P99 ms", "MAX ms");
+	if (rep->nresults > 0)
+		printf("%-24s %18s %18s  %9s %9s %9s %9s\n", "ITEM", "VALUE", "COST", "P50 ms", "P95 ms", "P99 ms", "MAX ms");
 	for (int i = 0; i < rep->nresults; i++) {
 		const struct bench_result *r = &rep->result[i];
 		const struct hist *h = &r->latency;
 		char value[32], cost[32];
 
 		snprintf(value, sizeof(value), "%.2f %s", bench_value(r), r->unit);
-		if (counts_bytes(r))
+		if (takes_seconds(r))
 			snprintf(cost, sizeof(cost), "%.2f s/%s", cost_s(r), r->each);
 		else
 			snprintf(cost, sizeof(cost), "%.2f ms/%s", cost_s(r) * 1e3, r->each);
@@ -89,7 +97,7 @@ bench_print_table(const struct bench_report *rep)
 			ms(hist_quantile(h, 0.95)), ms(hist_quantile(h, 0.99)), ms(h->max), r->timed);
 	}
 	for (int i = 0; i < rep->nnotes; i++)
-		printf("%s%s\n", i ? "" : "\n", rep->note[i]);
+		printf("%s%s\n", i || rep->nresults == 0 ? "" : "\n", rep->note[i]);
 }
 
 static double

@@ -2,6 +2,7 @@
 #include "tools/bench_watch.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
@@ -52,6 +53,37 @@ bench_watch_done(struct bench_watch *w)
 		kill(getpid(), SIGUSR1);
 }
 
+struct task {
+	struct bench_watch *watch;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static void *
+task_main(void *arg)
+{
+	struct task *t = arg;
+
+	t->fn(t->arg);
+	bench_watch_done(t->watch);
+	return NULL;
+}
+
+void
+bench_watch_run(struct bench_watch *w, const char *item, uint64_t total, void (*fn)(void *arg), void *arg)
+{
+	struct task t = { w, fn, arg };
+	pthread_t thread;
+
+	bench_watch_begin(w, item, 1, total, false);
+	if (pthread_create(&thread, NULL, task_main, &t) != 0) {
+		fn(arg);
+		return;
+	}
+	bench_watch_wait(w);
+	pthread_join(thread, NULL);
+}
+
 static void
 show(const struct bench_watch *w, uint64_t since_ns)
 {
@@ -60,7 +92,9 @@ show(const struct bench_watch *w, uint64_t since_ns)
 	int full = w->total ? (int)(done * BAR / w->total) : 0;
 	char rate[64];
 
-	if (w->bytes)
+	if (w->total == 0)
+		rate[0] = '\0';
+	else if (w->bytes)
 		snprintf(rate, sizeof(rate), "%s of %s, %.0f MiB/s", bench_human(done), bench_human(w->total),
 			(double)done / (double)MIB / s);
 	else

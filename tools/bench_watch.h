@@ -28,6 +28,8 @@ void bench_watch_init(struct bench_watch *w, const char *cmd);
 void bench_watch_begin(struct bench_watch *w, const char *item, int workers, uint64_t total, bool bytes);
 /* Main: returns when every worker has said bench_watch_done. */
 void bench_watch_wait(struct bench_watch *w);
+/* Main: runs fn on a thread of its own and returns when it is done, so that signals are heard meanwhile. */
+void bench_watch_run(struct bench_watch *w, const char *item, uint64_t total, void (*fn)(void *arg), void *arg);
 /* Any thread, once for each worker, at its end. */
 void bench_watch_done(struct bench_watch *w);
 

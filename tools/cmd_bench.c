@@ -2,33 +2,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tools/bench_args.h"
 #include "tools/bench_items.h"
 #include "tools/cmd.h"
 
 static struct bench_report report;
 static struct bench_watch watch;
-
-/* A number from lo to hi: 0, or the exit status after a sentence. */
-static int
-number(const char *opt, const char *s, long lo, long hi, long *out)
-{
-	char *end;
-
-	*out = strtol(s, &end, 10);
-	if (*s && !*end && *out >= lo && *out <= hi)
-		return 0;
-	cmd_fail("bench", "--%s: a number from %ld to %ld, not '%s'", opt, lo, hi, s);
-	return 2;
-}
-
-static int
-size(const char *opt, const char *s, uint64_t lo, uint64_t hi, uint64_t *out)
-{
-	if (parse_size(s, out) == 0 && *out >= lo && *out <= hi)
-		return 0;
-	cmd_fail("bench", "--%s: a size like 64KiB or 1GiB, from %s to %s, not '%s'", opt, bench_human(lo), bench_human(hi), s);
-	return 2;
-}
 
 static void
 print_json(const struct bench_opts *o)
@@ -53,9 +32,6 @@ print_head(const struct bench_opts *o)
 	printf(" and %u of %s\n\n", o->small_count, bench_human(o->small_bytes));
 }
 
-/* GO_ON, or the exit status. */
-#define GO_ON (-1)
-
 static int
 parse_args(int argc, char **argv, struct bench_opts *o, bool *json)
 {
@@ -67,40 +43,48 @@ parse_args(int argc, char **argv, struct bench_opts *o, bool *json)
 		{ "fsync", no_argument, NULL, FSYNC }, { "drop-caches", no_argument, NULL, DROP },
 		{ "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
-	uint64_t bytes;
-	long n;
-	int c;
+	static const char cmd[] = "bench";
+	int c, bad = 0;
 
-	while ((c = getopt_long(argc, argv, "hp:", opts, NULL)) != -1) {
-		int bad = 0;
-
-		if (c == 'p' && (bad = number("threads", optarg, 1, BENCH_THREADS_MAX, &n)) == 0)
-			o->threads = (int)n;
-		else if (c == BIG)
-			bad = size("big-file-size", optarg, 0, 1024 * GIB, &o->big_bytes);
-		else if (c == BLOCK && (bad = size("block-size", optarg, 512, 64 * MIB, &bytes)) == 0)
-			o->block_bytes = (uint32_t)bytes;
-		else if (c == SMALL)
-			bad = size("small-file-size", optarg, 1, 64 * MIB, &o->small_bytes);
-		else if (c == COUNT && (bad = number("small-file-count", optarg, 0, 10000000, &n)) == 0)
-			o->small_count = (uint32_t)n;
-		else if (c == DEPTH && (bad = number("depth", optarg, 1, 256, &n)) == 0)
-			o->depth = (int)n;
-		else if (c == FSYNC)
+	while (bad == 0 && (c = getopt_long(argc, argv, "hp:", opts, NULL)) != -1) {
+		switch (c) {
+		case 'p':
+			bad = bench_int(cmd, "threads", optarg, 1, BENCH_THREADS_MAX, &o->threads);
+			break;
+		case BIG:
+			bad = bench_size(cmd, "big-file-size", optarg, 0, 1024 * GIB, &o->big_bytes);
+			break;
+		case BLOCK:
+			bad = bench_size32(cmd, "block-size", optarg, 512, 64 * MIB, &o->block_bytes);
+			break;
+		case SMALL:
+			bad = bench_size(cmd, "small-file-size", optarg, 1, 64 * MIB, &o->small_bytes);
+			break;
+		case COUNT:
+			bad = bench_count(cmd, "small-file-count", optarg, 0, 10000000, &o->small_count);
+			break;
+		case DEPTH:
+			bad = bench_int(cmd, "depth", optarg, 1, 256, &o->depth);
+			break;
+		case FSYNC:
 			o->fsync = true;
-		else if (c == DROP)
+			break;
+		case DROP:
 			o->drop_caches = true;
-		else if (c == 'j')
+			break;
+		case 'j':
 			*json = true;
-		else if (c == 'h' || c == '?')
-			return cmd_usage("bench", c == 'h');
-		if (bad)
-			return bad;
+			break;
+		default:
+			return cmd_usage(cmd, c == 'h');
+		}
 	}
+	if (bad)
+		return bad;
 	if (argc - optind != 1)
-		return cmd_usage("bench", false);
+		return cmd_usage(cmd, false);
 	o->target = argv[optind];
-	return GO_ON;
+	return BENCH_GO_ON;
 }
 
 int
@@ -114,7 +98,7 @@ cmd_bench(int argc, char **argv)
 	char why[256];
 	int err = parse_args(argc, argv, &o, &json);
 
-	if (err != GO_ON)
+	if (err != BENCH_GO_ON)
 		return err;
 	o.ops = strncmp(o.target, "nfs://", 6) ? &bench_path : &bench_nfs;
 	bench_watch_init(&watch, "bench");

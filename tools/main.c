@@ -75,6 +75,23 @@ static const struct cmd {
 	  "it; what is written meanwhile may come later.  While the object store is away it waits\n"
 	  "on.  Ctrl-C ends the waiting, not the uploads.  Exit status 1 where some files cannot be\n"
 	  "uploaded (the server's log says why).\n" },
+	{ "objbench", cmd_objbench, "does this object store do what it must, and how fast",
+	  "dittofs objbench file:///DIR|s3://BUCKET[/PREFIX]|VOLUME [options]\n"
+	  "\n"
+	  "Tries each operation that dittofs needs of an object store, then measures uploads,\n"
+	  "downloads and small requests; through the server's own client, below a prefix of its own,\n"
+	  "which it removes, interrupted or not.  VOLUME is a volume's directory: its store and its\n"
+	  "settings.  Exit status 1 when a test failed.\n"
+	  "\n"
+	  "  -p, --threads N            requests under way at once (4)\n"
+	  "  --object-size SIZE         of a large object (4MiB)\n"
+	  "  --total-size SIZE          of all large objects; 0 leaves them out (1GiB)\n"
+	  "  --small-object-size SIZE   (128KiB)\n"
+	  "  --small-objects N          0 leaves them out (100)\n"
+	  "  --skip-functional-tests    measure only\n"
+	  "  --json                     as JSON\n"
+	  "  --endpoint, --region, --style, --credentials-file, --profile, --ca-file\n"
+	  "                             for s3://, as in `dittofs format --help`\n" },
 	{ "config", cmd_config, "check or show the configuration",
 	  "dittofs config check DIR|FILE\n"
 	  "dittofs config show DIR|FILE [--json]\n"

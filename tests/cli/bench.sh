@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# `dittofs bench`: its arguments, its figures, and that nothing stays behind.
+# `dittofs bench` and `objbench`: their arguments, their figures, and that nothing stays behind.
 #   bench.sh --binary PATH
 cd "$(dirname "$0")/../.." || exit 1
 . tests/cli/lib.sh
@@ -108,6 +108,37 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 else
 	bad "serve"
 fi
+
+expect "objbench --help"             0 'usage: dittofs objbench'     "$binary" objbench --help
+expect "objbench without a store"    2 'usage: dittofs objbench'     "$binary" objbench
+expect "objbench, size nonsense"     2 'object-size: a size like'    "$binary" objbench "file://$d" --object-size 4MB
+expect "objbench, no such directory" 1 'nowhere'                     "$binary" objbench "file://$tmp/nowhere"
+expect "objbench, no such kind"      1 'no object store of this kind' "$binary" objbench ftp://x/y
+expect "objbench, no such volume"    1 'dittofs.yaml'                "$binary" objbench "$d"
+expect "objbench, no credentials"    1 '[Cc]redentials'              env -u AWS_ACCESS_KEY_ID HOME="$d" "$binary" objbench s3://bucket/x
+untouched "refusals leave nothing behind"
+
+few="--object-size 300KiB --total-size 3MiB --small-object-size 3000 --small-objects 20"
+expect "objbench"                    0 '^Upload objects .*MiB/s .*ms/object.* a request' "$binary" objbench "file://$d" $few
+grep -qE '^conditional +of several puts at once one wins +pass' "$tmp/out" && ok "a table of tests" || bad "a table of tests"
+json "objbench --json" "all(t['passed'] for t in j['tests']) and len(j['tests']) > 15 and [i['count'] for i in j['items']] == [10, 10, 20, 20, 20, 20, 20]" \
+	"$binary" objbench "file://$d" $few -p 3 --json
+json "objbench, figures alone" "j['tests'] == [] and len(j['items']) == 2 and j['items'][1]['bytes'] == 10 * 300 * 1024" \
+	"$binary" objbench "file://$d" $few --skip-functional-tests --small-objects 0 --json
+json "objbench, tests alone" "len(j['tests']) > 15 and j['items'] == []" "$binary" objbench "file://$d" --total-size 0 --small-objects 0 --json
+json "objbench, a volume's store" "all(t['passed'] for t in j['tests'])" "$binary" objbench "$v" $few --json
+[ -z "$(ls "$v/objects" | grep objbench)" ] && ok "the volume's store is as before" || bad "the volume's store is as before"
+untouched "objbench leaves nothing behind"
+"$binary" objbench "file://$d" --skip-functional-tests --object-size 4KiB --total-size 1GiB >"$tmp/out" 2>&1 </dev/null &
+bench=$!
+for _ in $(seq 200); do
+	ls "$d"/dittofs-objbench*/big >"$tmp/ls" 2>&1 && break
+	sleep 0.05
+done
+kill -INT $bench
+wait $bench
+[ $? = 130 ] && ok "objbench, SIGINT" || bad "objbench, SIGINT"
+untouched "objbench, interrupted, leaves nothing behind"
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]
