@@ -64,6 +64,7 @@ fetch_run(struct fetch *f, struct objstore *store, const char *prefix, struct op
 	f->cache.store = store;
 	f->cache.prefix = prefix;
 	f->cache.slice = f->slice;
+	f->cache.ino = f->ino;
 	f->cache.first = f->first;
 	f->cache.n = f->n;
 	f->cache.index = f->first / FRAMES_PER_BLOCK;

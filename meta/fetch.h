@@ -12,7 +12,7 @@
 
 struct fetch {
 	struct fetch *next;        /* the user's */
-	uint64_t slice;
+	uint64_t slice, ino;
 	uint32_t first, n;         /* frames of the slice, all in one block */
 	uint32_t end;              /* bytes of the slice up to here must be there */
 	struct cache_fetch cache;  /* .out: a reference each, the user's */
@@ -24,7 +24,7 @@ struct fetch {
 	struct op *wait;
 };
 
-/* slice, first, n and end are set.  op->res: 0, -EIO (missing), -E_DAMAGED (both logged), -E_JUKEBOX. */
+/* slice, ino, first, n and end are set.  op->res: 0, -EIO (missing), -E_DAMAGED (both logged), -E_JUKEBOX. */
 enum op_state fetch_run(struct fetch *f, struct objstore *store, const char *prefix, struct op *op);
 
 #endif

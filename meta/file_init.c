@@ -13,6 +13,7 @@
 #include "meta/sliceid.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
+#include "store/diskcache.h"
 
 #define FILES_DEFAULT 32768
 #define CHUNKS_LEAST  8192 /* more than READs and flushes hold at once */
@@ -122,7 +123,21 @@ chunks_init(void)
 static int
 frames_init(void)
 {
-	return cache_init(clamp32(arena_bytes() / BUF_LARGE_BYTES, 16, 1u << 29));
+	int res = cache_init(clamp32(arena_bytes() / BUF_LARGE_BYTES, 16, 1u << 29));
+
+	if (res == 0) {
+		res = diskcache_init(arena_bytes() / 16);
+		if (res < 0)
+			cache_fini();
+	}
+	return res;
+}
+
+static void
+frames_fini(void)
+{
+	diskcache_fini();
+	cache_fini();
 }
 
 static int
@@ -167,7 +182,7 @@ static const struct part {
 	{ files_init, files_fini },
 	{ extents_part_init, extent_fini },
 	{ chunks_init, chunkmap_fini },
-	{ frames_init, cache_fini },
+	{ frames_init, frames_fini },
 	{ journal_init, journal_fini },
 	{ slice_id_init, slice_id_fini },
 	{ read_init, read_fini },
@@ -241,7 +256,7 @@ stop_poll(struct op *op)
 
 	(void)op;
 	if (!flush_quit() || !garbage_quit() || file_core->retire.running || replay_is_busy() ||
-	    slice_id_is_busy() || readahead_is_busy()) {
+	    slice_id_is_busy() || readahead_is_busy() || !diskcache_quit()) {
 		timer_start(&file_core->stop_timer, MSEC_NS, &file_core->stop);
 		return;
 	}

@@ -328,6 +328,7 @@ fetch_all(struct file_read *r)
 	for (uint32_t i = 0; i < p->nfetch; i++, part++) {
 		struct op *op = op_join_part(&p->join, part);
 
+		p->fetch[i].ino = r->req.f.ino;
 		p->fetch[i].cache.nowait = nowait;
 		op_join_add(&p->join, part, fetch_run(&p->fetch[i], file_options()->store, prefix, op));
 	}

@@ -14,6 +14,7 @@
 #include "meta/garbage.h"
 #include "meta/usage.h"
 #include "reactor/log.h"
+#include "store/diskcache.h"
 
 /* A chunk's records are written anew when more than half, and so many, are dead. */
 #define DEAD_RECORDS 256
@@ -217,7 +218,7 @@ build(struct flush *fl)
 
 /* ---- after it is applied */
 
-/* The frames of a slice go into the cache, without a copy where a buffer is a frame. */
+/* The frames of a slice go into memory and disk cache, without a copy where a buffer is a frame. */
 static void
 cache_slice(struct flush *fl, const struct flush_slice *s, uint64_t *copies)
 {
@@ -248,6 +249,7 @@ cache_slice(struct flush *fl, const struct flush_slice *s, uint64_t *copies)
 		}
 		if (b) {
 			cache_insert(s->id, at / FRAME_BYTES, b, len);
+			diskcache_insert(s->id, at / FRAME_BYTES, fl->file[s->file].inode->ino, b, len, true);
 			buf_put(b);
 		}
 	}

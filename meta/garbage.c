@@ -6,6 +6,7 @@
  *   list    the slices of a removed inode's next chunks; or just the one slice
  *   blocks  where their blocks are: objects of their own, packs
  *   delete  those objects, and packs in which nothing lives any more
+ *   uncache their frames, on all cores
  *   forget  one batch: B, P, C, and in the end G
  *
  * A crash anywhere between finds the records still there, and does it again.
@@ -19,6 +20,8 @@
 #include "meta/file_trunc.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
+#include "reactor/shard.h"
+#include "store/diskcache.h"
 #include "store/claim.h"
 
 #define VERSION_BYTE  1
@@ -26,6 +29,7 @@
 #define SLICES        128            /* a step */
 #define SLICE_BLOCKS  (uint32_t)(CHUNK_BYTES / BLOCK_BYTES)
 #define BLOCKS        1000           /* a step; a DELETE takes so many names */
+#define UNCACHE_BLOCKS 64            /* a message */
 #define DELAY_NS      (15 * SEC_NS)
 #define IDLE_NS       (1 * SEC_NS)
 #define PAUSE_NS      (5 * MSEC_NS)
@@ -47,7 +51,7 @@ struct dead_block {
 	uint32_t index, plain, stored;
 };
 
-enum garbage_stage { G_IDLE, G_LOOKED, G_WRITTEN, G_SYNCED, G_LISTED, G_BLOCKS, G_PACKS, G_DELETED, G_FORGOTTEN };
+enum garbage_stage { G_IDLE, G_LOOKED, G_WRITTEN, G_SYNCED, G_LISTED, G_BLOCKS, G_PACKS, G_DELETED, G_UNCACHED, G_FORGOTTEN };
 
 struct garbage {
 	enum garbage_stage stage;
@@ -73,6 +77,9 @@ struct garbage {
 	bool asked;                    /* for that pack's record */
 	char (*name)[OBJECT_NAME_MAX];
 	int nnames;
+	struct shard_call uncache;
+	int uncache_core;
+	uint32_t uncached;             /* blocks, on all cores before that one and this one */
 	uint8_t val[24];
 };
 
@@ -300,6 +307,32 @@ delete_objects(struct garbage *g)
 	return claim_del(&g->del, &g->step);
 }
 
+/* So many blocks a lap: a core has other things to do. */
+static void
+uncache_run(struct shard_call *c)
+{
+	const struct garbage *g = container_of(c, struct garbage, uncache);
+
+	for (uint32_t i = g->uncached; i < MIN(g->nblocks, g->uncached + UNCACHE_BLOCKS); i++) {
+		const struct dead_block *b = &g->block[i];
+		uint32_t frames = (b->plain + FRAME_BYTES - 1) / FRAME_BYTES;
+
+		cache_forget(b->slice, b->index * FRAMES_PER_BLOCK, frames);
+		diskcache_forget(b->slice, b->index * FRAMES_PER_BLOCK, frames);
+	}
+	shard_reply(c, 0);
+}
+
+static enum op_state
+uncache(struct garbage *g)
+{
+	for (; g->uncached < g->nblocks; g->uncached += UNCACHE_BLOCKS, g->uncache_core = 0)
+		while (g->uncache_core < reactor_cores())
+			if (shard_call(g->uncache_core++, &g->uncache, uncache_run, &g->step) == OP_PENDING)
+				return OP_PENDING;
+	return op_done(&g->step, 0);
+}
+
 static enum op_state
 forget(struct garbage *g)
 {
@@ -417,6 +450,13 @@ garbage_run(struct garbage *g)
 				goto failed;
 			crash_point("garbage.deleted");
 			file_count()->deleted_objects += (uint64_t)g->nnames;
+			g->uncached = 0;
+			g->uncache_core = 0;
+			g->stage = G_UNCACHED;
+			fallthrough;
+		case G_UNCACHED:
+			if (uncache(g) == OP_PENDING)
+				return;
 			g->stage = G_FORGOTTEN;
 			if (forget(g) == OP_PENDING)
 				return;

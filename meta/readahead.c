@@ -90,6 +90,7 @@ ahead_frames(struct file *f, uint64_t slice, uint32_t frame, uint32_t n, uint32_
 	if (!a)
 		return false;
 	a->fetch.slice = slice;
+	a->fetch.ino = f->inode->ino;
 	a->fetch.first = frame;
 	a->fetch.n = n;
 	a->fetch.end = end;

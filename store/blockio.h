@@ -65,8 +65,8 @@ void cache_forget(uint64_t slice, uint32_t first_frame, uint32_t nframes);
 uint64_t cache_reclaim(uint64_t want_bytes);
 
 /*
- * Fetches frames [first, first + n) of one block that are not cached, checks
- * CRC32C, decodes, caches.  Single flight per frame.  out[i] receives a reference each;
+ * Fetches frames [first, first + n) of one block that are not in memory: from the disk
+ * cache, else from the object store, whence they enter both.  Checks CRC32C, decodes.  Single flight per frame.  out[i] receives a reference each;
  * what lies in the buffer beyond the frame's plain length is undefined.
  * op->res: 0, -EIO (missing object), -E_DAMAGED (checksum, length), -E_FORMAT (codec),
  * each logged, or -E_JUKEBOX; on an error out[] holds nothing.  A frame that is whole
@@ -79,6 +79,7 @@ struct cache_fetch {
 	struct objstore *store;
 	const char *prefix;
 	uint64_t slice;
+	uint64_t ino;               /* whose frames: its owner finds them in the disk cache again; 0: not known */
 	uint32_t first, n;          /* within one block */
 	struct block_rec rec;       /* of that block */
 	uint32_t index;             /* the block's number in the slice */

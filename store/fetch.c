@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames that are not cached, from the object store.  A frame is in flight for
+ * Frames that are not in memory: from the disk cache, and what that has not, or not whole, from the object store.  A frame is in flight for
  * the fetch that first missed it; others that want it meanwhile wait for that
  * flight, each for just the frames that they share.
  *
@@ -15,10 +15,11 @@
 #include "reactor/latency.h"
 #include "reactor/log.h"
 #include "reactor/probe.h"
+#include "store/diskcache.h"
 
 #define FETCHES 256 /* under way at once, a core; more wait in line */
 #define BUCKETS 256
-#define RUNS    (FETCH_FRAMES_MAX / 2) /* every second frame missing */
+#define RUNS    FETCH_FRAMES_MAX /* a frame is in one of them, at most */
 
 struct fetch;
 
@@ -34,6 +35,14 @@ struct run {
 	uint32_t first, n; /* counted from the fetch's first */
 	uint64_t sent_ns;
 	struct obj_req req;
+};
+
+/* A frame that comes from the disk cache. */
+struct near {
+	struct op op;
+	struct fetch *by;
+	uint32_t k;
+	struct disk_fetch disk;
 };
 
 struct fetch {
@@ -54,6 +63,7 @@ struct fetch {
 	struct buf *got[FETCH_FRAMES_MAX];
 	struct iovec iov[FETCH_FRAMES_MAX];
 	struct run run[RUNS];
+	struct near near[FETCH_FRAMES_MAX];
 };
 
 struct fetches {
@@ -270,6 +280,9 @@ run_landed(struct run *r, int res)
 			count_up(&cache_count()->errors, 1);
 			e = -E_DAMAGED;
 		}
+		if (e == 0)
+			diskcache_insert(f->slice, f->first + k, f->ino, x->buf[k],
+			                 frame_plain(&f->rec, (f->first + k) % FRAMES_PER_BLOCK), false);
 		land(x, k, e);
 	}
 	less_left(x);
@@ -318,9 +331,44 @@ run_start(struct fetch *x, uint32_t first, uint32_t n)
 }
 
 static void
+near_resumed(struct op *op)
+{
+	struct near *n = container_of(op, struct near, op);
+
+	if (op->res == 0)
+		land(n->by, n->k, 0);
+	else
+		run_start(n->by, n->k, 1);
+	less_left(n->by);
+}
+
+/* Those of `todo` that the disk cache does not have. */
+static uint64_t
+start_near(struct fetch *x, uint64_t todo)
+{
+	const struct cache_fetch *f = x->f;
+	uint64_t far = todo;
+
+	for (; todo; todo &= todo - 1) {
+		uint32_t k = (uint32_t)__builtin_ctzll(todo), frame = f->first + k;
+		struct near *n = &x->near[k];
+
+		n->op = (struct op){ .resume = near_resumed };
+		n->by = x;
+		n->k = k;
+		if (diskcache_read(&n->disk, f->slice, frame, frame_plain(&f->rec, frame % FRAMES_PER_BLOCK), x->buf[k],
+		                   f->n == f->rec.nframes, &n->op)) {
+			x->left++;
+			far &= ~(1ull << k);
+		}
+	}
+	return far;
+}
+
+static void
 start_runs(struct fetch *x)
 {
-	uint64_t todo = x->flying;
+	uint64_t todo = start_near(x, x->flying);
 
 	while (todo) {
 		uint32_t first = (uint32_t)__builtin_ctzll(todo);

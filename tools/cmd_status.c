@@ -121,12 +121,35 @@ print_pending(const json_t *p)
 		n(p, "uploaded_objects"), n(p, "errors"), s(p, "durability"));
 }
 
+static double
+percent(uint64_t part, uint64_t all)
+{
+	return all ? 100.0 * (double)part / (double)all : 0.0;
+}
+
+static void
+print_cache(const json_t *cache)
+{
+	const json_t *disk = json_object_get(cache, "disk");
+	uint64_t hits = n(cache, "hits"), all = hits + n(cache, "misses"), near = n(disk, "hits"), asked = near + n(disk, "misses");
+	json_t *e;
+	size_t i;
+
+	printf("cache     memory %s, %.1f %% of %" PRIu64 " look-ups hit, %" PRIu64 " evicted\n", human(n(cache, "bytes")),
+		percent(hits, all), all, n(cache, "evicted"));
+	if (json_array_size(json_object_get(disk, "dirs")) == 0)
+		return;
+	printf("          disk, %.1f %% of %" PRIu64 " look-ups hit, %" PRIu64 " frames, %" PRIu64 " evicted, %" PRIu64 " damaged\n",
+		percent(near, asked), asked, n(disk, "frames"), n(disk, "evicted"), n(disk, "damaged"));
+	json_array_foreach(json_object_get(disk, "dirs"), i, e)
+		printf("          %s: %s, %s of %s\n", s(e, "path"), s(e, "state"), human(n(e, "bytes")), human(n(e, "max_bytes")));
+}
+
 static void
 print_status(const json_t *j)
 {
 	const json_t *pend = json_object_get(j, "pending"), *jour = json_object_get(j, "journal");
-	const json_t *cache = json_object_get(j, "cache"), *garbage = json_object_get(j, "garbage");
-	uint64_t hits = n(cache, "hits"), all = hits + n(cache, "misses");
+	const json_t *garbage = json_object_get(j, "garbage");
 
 	printf("dittofs %s, volume %s, %s on port %" PRIu64 " with %" PRIu64 " cores for %" PRIu64 " s\n", s(j, "version"),
 		s(j, "volume"), s(j, "state"), n(j, "port"), n(j, "cores"), n(j, "uptime_s"));
@@ -134,8 +157,7 @@ print_status(const json_t *j)
 	print_clients(json_object_get(j, "clients"));
 	print_pending(pend);
 	printf("journal   %s of %s\n", human(n(jour, "used_bytes")), human(n(jour, "total_bytes")));
-	printf("cache     %s, %.1f %% of %" PRIu64 " look-ups hit\n", human(n(cache, "bytes")),
-		all ? 100.0 * (double)hits / (double)all : 0.0, all);
+	print_cache(json_object_get(j, "cache"));
 	printf("deletion  %" PRIu64 " waiting, %" PRIu64 " objects deleted\n", n(garbage, "waiting"), n(garbage, "deleted_objects"));
 	print_requests(json_object_get(j, "object_store"));
 	print_memory(json_object_get(j, "memory"));

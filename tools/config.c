@@ -31,6 +31,14 @@ struct raw_writeback {
 	double *free_space_ratio;
 	uint32_t *max_pending, *uploads;
 };
+struct raw_cache {
+	char **cache_dir;
+	unsigned cache_dir_count;
+	char *cache_size;
+	double *free_space_ratio;
+	enum disk_verify *verify_checksum;
+	uint32_t *prefetch;
+};
 struct raw_shutdown { bool *drain; char *drain_limit; };
 struct raw_s3 {
 	char *endpoint, *region, *credentials_file, *profile, *ca_file, *congestion, *timeout, *hedge_after;
@@ -47,6 +55,7 @@ struct raw {
 	struct raw_paths *paths;
 	struct raw_memory *memory;
 	struct raw_network *network;
+	struct raw_cache *cache;
 	struct raw_writeback *writeback;
 	struct raw_shutdown *shutdown;
 	struct raw_s3 *s3;
@@ -115,6 +124,22 @@ static const cyaml_schema_field_t writeback_fields[] = {
 	CYAML_FIELD_UINT_PTR("max_pending", CYAML_FLAG_POINTER | OPT, struct raw_writeback, max_pending),
 	CYAML_FIELD_UINT_PTR("uploads", CYAML_FLAG_POINTER | OPT, struct raw_writeback, uploads), CYAML_FIELD_END,
 };
+static const cyaml_strval_t verify_names[] = {
+	{ "none", DISK_VERIFY_NONE }, { "full", DISK_VERIFY_FULL }, { "shrink", DISK_VERIFY_SHRINK },
+	{ "extend", DISK_VERIFY_EXTEND },
+};
+static const cyaml_schema_value_t dir_schema = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CONFIG_CACHE_DIR_MAX - 1),
+};
+static const cyaml_schema_field_t cache_fields[] = {
+	CYAML_FIELD_SEQUENCE("cache_dir", CYAML_FLAG_POINTER | OPT, struct raw_cache, cache_dir, &dir_schema, 0,
+	                     DISKCACHE_DIRS_MAX),
+	STR("cache_size", struct raw_cache, cache_size),
+	CYAML_FIELD_FLOAT_PTR("free_space_ratio", CYAML_FLAG_POINTER | OPT, struct raw_cache, free_space_ratio),
+	CYAML_FIELD_ENUM_PTR("verify_checksum", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw_cache,
+	                     verify_checksum, verify_names, ARRAY_LEN(verify_names)),
+	CYAML_FIELD_UINT_PTR("prefetch", CYAML_FLAG_POINTER | OPT, struct raw_cache, prefetch), CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t shutdown_fields[] = {
 	CYAML_FIELD_BOOL_PTR("drain", CYAML_FLAG_POINTER | OPT, struct raw_shutdown, drain),
 	STR("drain_limit", struct raw_shutdown, drain_limit), CYAML_FIELD_END,
@@ -138,7 +163,7 @@ static const cyaml_schema_field_t fields[] = {
 	CYAML_FIELD_UINT_PTR("cores", CYAML_FLAG_POINTER | OPT, struct raw, cores),
 	CYAML_FIELD_ENUM_PTR("log_level", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw, log_level,
 	                     level_names, ARRAY_LEN(level_names)),
-	SECTION(paths), SECTION(memory), SECTION(network), SECTION(writeback), SECTION(shutdown), SECTION(s3),
+	SECTION(paths), SECTION(memory), SECTION(network), SECTION(cache), SECTION(writeback), SECTION(shutdown), SECTION(s3),
 	CYAML_FIELD_SEQUENCE("shares", CYAML_FLAG_POINTER, struct raw, shares, &share_schema, 1, CONFIG_SHARES_MAX),
 	CYAML_FIELD_END,
 };
@@ -428,6 +453,34 @@ take_s3(struct loader *l, const struct raw_s3 *r)
 	take_duration(l, "s3.hedge_after", r->hedge_after, &c->s3_hedge_after_ns, minute);
 }
 
+/* A local object store has the page cache before it: a disk cache only where one is asked for. */
+static void
+take_cache(struct loader *l, const struct raw_cache *r)
+{
+	struct config *c = l->c;
+	char path[4096], key[64];
+
+	for (unsigned i = 0; r && i < r->cache_dir_count; i++) {
+		snprintf(key, sizeof(key), "cache.cache_dir.%u", i);
+		take_path(l, key, r->cache_dir[i], path);
+		if (strlen(path) >= CONFIG_CACHE_DIR_MAX)
+			bad(l, key, "the path is too long");
+		else
+			memcpy(c->cache_dir[c->ncache_dirs++], path, strlen(path) + 1);
+	}
+	if (!(r && r->cache_dir) && strncmp(c->objects, "file://", 7) && strlen(c->cache) < CONFIG_CACHE_DIR_MAX)
+		memcpy(c->cache_dir[c->ncache_dirs++], c->cache, strlen(c->cache) + 1);
+	if (!r)
+		return;
+	take_size(l, "cache.cache_size", r->cache_size, &c->cache_bytes, 0, 1024 * 1024 * GIB);
+	if (c->cache_bytes > 0 && c->cache_bytes < 64 * MIB)
+		bad(l, "cache.cache_size", "less than 64MiB is none; 0 switches the disk cache off");
+	take_ratio(l, "cache.free_space_ratio", r->free_space_ratio, &c->cache_free);
+	if (r->verify_checksum)
+		c->cache_verify = *r->verify_checksum;
+	take_uint(l, "cache.prefetch", r->prefetch, &c->prefetch, 0, 64);
+}
+
 static void
 take_share(struct loader *l, unsigned i, const struct raw_share *r)
 {
@@ -475,6 +528,7 @@ take_all(struct loader *l, const struct raw *r)
 	if (r->log_level)
 		c->log_level = *r->log_level;
 	take_paths(l, r->paths);
+	take_cache(l, r->cache);
 	if (r->memory) {
 		take_size(l, "memory.buffer_size", r->memory->buffer_size, &c->buffer_bytes, 64 * MIB, 1024 * GIB);
 		take_size(l, "memory.metadata_cache", r->memory->metadata_cache, &c->metadata_cache_bytes, 8 * MIB, 1024 * GIB);
@@ -532,6 +586,10 @@ set_defaults(struct config *c)
 		.pack_below = PACK_BELOW_BYTES,
 		.uploads = 8,
 		.drain = true,
+		.cache_bytes = 100 * GIB,
+		.cache_free = 0.1,
+		.cache_verify = DISK_VERIFY_EXTEND,
+		.prefetch = 1,
 		.s3_connections = 32,
 		.s3_timeout_ns = 30 * 1000000000ULL,
 		.s3_hedge_after_ns = 1000000000,

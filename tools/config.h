@@ -12,9 +12,11 @@
 
 #include "proto/export.h"
 #include "reactor/log.h"
+#include "store/diskcache.h"
 #include "store/s3.h"
 
 #define CONFIG_SHARES_MAX 32
+#define CONFIG_CACHE_DIR_MAX 960
 #define CONFIG_FILE "dittofs.yaml"
 
 struct config {
@@ -50,6 +52,13 @@ struct config {
 	bool drain;
 	bool take_over;                               /* serve --take-over; not in the file */
 	uint64_t drain_limit_ns;                      /* 0: none */
+
+	char cache_dir[DISKCACHE_DIRS_MAX][CONFIG_CACHE_DIR_MAX]; /* absolute */
+	unsigned ncache_dirs;                         /* 0: no disk cache */
+	uint64_t cache_bytes;                         /* all directories; 0: no disk cache */
+	double cache_free;                            /* of each file system */
+	enum disk_verify cache_verify;
+	uint32_t prefetch;                            /* windows of 32 MiB read ahead, a file */
 
 	struct export shares[CONFIG_SHARES_MAX];      /* but for share and root, which the volume knows */
 	unsigned nshares;

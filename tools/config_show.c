@@ -24,6 +24,23 @@ s3_tree(const struct config *c)
 		"hedge_after", time[1]);
 }
 
+static json_t *
+cache_tree(const struct config *c)
+{
+	static const char *const verify[] = {
+		[DISK_VERIFY_NONE] = "none", [DISK_VERIFY_FULL] = "full", [DISK_VERIFY_SHRINK] = "shrink",
+		[DISK_VERIFY_EXTEND] = "extend",
+	};
+	json_t *dirs = json_array();
+	char size[32];
+
+	for (unsigned i = 0; i < c->ncache_dirs; i++)
+		json_array_append_new(dirs, json_string(c->cache_dir[i]));
+	snprintf(size, sizeof(size), "%" PRIu64 "MiB", c->cache_bytes / MIB);
+	return json_pack("{s:o, s:s, s:f, s:s, s:I}", "cache_dir", dirs, "cache_size", size, "free_space_ratio",
+		c->cache_free, "verify_checksum", verify[c->cache_verify], "prefetch", (json_int_t)c->prefetch);
+}
+
 /* Every effective setting once; YAML and the JSON of `config show` are both made from this tree. */
 static json_t *
 config_tree(const struct config *c)
@@ -53,13 +70,14 @@ config_tree(const struct config *c)
 	snprintf(time[2], 32, "%" PRIu64 "ms", c->upload_delay_ns / 1000000);
 	snprintf(time[3], 32, "%" PRIu64 "s", c->drain_limit_ns / 1000000000);
 	return json_pack("{s:i, s:s, s:i, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I, s:I},"
-	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:{s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:o, s:{s:b, s:s}, s:o}",
+	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:o, s:{s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:o, s:{s:b, s:s}, s:o}",
 		"version", 1, "listen", listen, "cores", (int)c->cores, "log_level", levels[c->log_level],
 		"paths", "meta", c->meta, "journal", c->journal, "cache", c->cache, "objects", c->objects, "control", c->control,
 		"memory", "buffer_size", size[0], "metadata_cache", size[1], "inodes", (json_int_t)c->inodes,
 			"names", (json_int_t)c->names,
 		"network", "busy_poll", time[0], "idle_timeout", time[1], "congestion", c->congestion,
 			"max_connections", (json_int_t)c->max_connections, "rpcbind", c->rpcbind,
+		"cache", cache_tree(c),
 		"writeback", "durability", c->remote ? "remote" : "local", "max_size", size[2], "upload_delay", time[2],
 			"pack_below", size[3], "free_space_ratio", c->journal_free, "max_pending", (json_int_t)c->max_pending,
 			"uploads", (int)c->uploads,
@@ -145,7 +163,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"paths:\n"
 		"  meta: meta               # RocksDB\n"
 		"  journal: journal         # acknowledged writes that are not yet in the object store; a fast disk\n"
-		"  cache: cache\n"
+		"  cache: cache             # for cache.cache_dir, where that says nothing\n"
 		"  objects: \"%s\"  # the object store: file://DIRECTORY or s3://BUCKET/PREFIX\n"
 		"  control: control.sock    # `dittofs status` talks to this\n"
 		"\n"
@@ -161,6 +179,20 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"  max_connections: 4096\n"
 		"  idle_timeout: 0          # close connections that are silent so long; 0: never\n"
 		"  rpcbind: false           # register with rpcbind, for clients that ask port 111\n"
+		"\n"
+		"# Frames (64 KiB) that were read or uploaded, below the memory cache (memory.buffer_size) on local\n"
+		"# disks.  They are found again after a restart.  A disk that fails costs a line in the log.\n"
+		"cache:\n"
+		"  # Directories, on as many disks as you like.  Without this line: paths.cache where the objects are\n"
+		"  # in a bucket, none where they are in a local directory, which the page cache serves already.\n"
+		"  # cache_dir: [/ssd1/dittofs, /ssd2/dittofs]\n"
+		"  cache_size: 100GiB       # all of them together; 36 bytes of memory a frame; 0: no disk cache\n"
+		"  free_space_ratio: 0.1    # of each disk that stays free, whoever fills it\n"
+		"  # Checks of what comes from a cache disk.  none: it is trusted.  full: where a whole block (4 MiB) is\n"
+		"  # read at once.  shrink and extend: every frame; it is read whole and has one checksum, so there is\n"
+		"  # nothing to shrink or to extend.  What does not match is read from the object store.\n"
+		"  verify_checksum: extend\n"
+		"  prefetch: 1              # files read in order are read ahead by up to so many times 32 MiB; 0: not\n"
 		"\n"
 		"writeback:\n"
 		"  # What COMMIT (fsync) and stable WRITEs promise.  local: the data is in the journal, on this\n"

@@ -193,9 +193,13 @@ daemon_run(struct config *c, char why[256])
 	const struct file_opts file = {
 		.journal_dir = c->journal, .journal_bytes = c->journal_bytes, .upload_delay_ns = c->upload_delay_ns,
 		.uploads = (int)MAX(1, c->uploads / cores), .store = b.d.vol.store, .slice_floor = claim_slice_floor(epoch),
-		.readahead_bytes = 32 * MIB, .remote = c->remote, .journal_free = c->journal_free,
+		.readahead_bytes = c->prefetch * 32 * MIB, .remote = c->remote, .journal_free = c->journal_free,
 		.pack_below = (uint32_t)MAX(1, c->pack_below),
 		.max_pending = c->max_pending ? MAX(1, c->max_pending / cores) : 0,
+	};
+	struct diskcache_opts disk = {
+		.ndirs = c->cache_bytes > 0 ? (int)c->ncache_dirs : 0, .cores = b.d.cores, .bytes = c->cache_bytes,
+		.free_ratio = c->cache_free, .verify = c->cache_verify,
 	};
 	const struct reactor_opts reactor = {
 		.cores = b.d.cores, .busy_poll_us = (uint32_t)(c->busy_poll_ns / 1000), .buf_bytes = c->buffer_bytes,
@@ -208,8 +212,15 @@ daemon_run(struct config *c, char why[256])
 		.idle_timeout_ns = c->idle_timeout_ns, .exports = c->shares, .nexports = (int)c->nshares,
 		.volume = &b.d.vol.vol, .rpcbind = c->rpcbind, .max_conns = reactor.max_conns,
 	};
+	for (unsigned i = 0; i < c->ncache_dirs; i++)
+		disk.dir[i] = c->cache_dir[i];
+	memcpy(disk.uuid, b.d.vol.vol.uuid, sizeof(disk.uuid));
 	if ((err = meta_open(&meta, why)) < 0 || (err = file_open(&file, &b.d.vol.vol, why)) < 0)
 		goto close;
+	if ((err = diskcache_open(&disk)) < 0) {
+		snprintf(why, 256, "cannot open the cache directories: %s", strerror(-err));
+		goto close;
+	}
 	if ((err = reactor_start(&reactor, why)) < 0) {
 		if (b.why[0])
 			memcpy(why, b.why, 256);
@@ -223,6 +234,7 @@ daemon_run(struct config *c, char why[256])
 	reactor_stop();
 	reactor_join();
 close:
+	diskcache_close();
 	volume_close(&b.d.vol);
 	if (err == 0)
 		log_info("stopped; everything acknowledged is on disk");

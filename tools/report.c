@@ -6,6 +6,8 @@
 #include <time.h>
 
 #include "proto/server.h"
+#include "store/blockio.h"
+#include "store/diskcache.h"
 #include "store/objcount.h"
 #include "tools/pending.h"
 
@@ -114,6 +116,8 @@ memory_json(const struct daemon *d)
 	uint64_t pools_total, now, peak;
 	json_t *pools = pools_json(&pools_total);
 
+	for (int i = 0; i < d->cores; i++)
+		pools_total += diskcache_stats(i)->index_bytes;
 	rss(&now, &peak);
 	uint64_t budget = pools_total + d->config->metadata_cache_bytes + MEMTABLES * MEMTABLE_BYTES + PROCESS_BYTES;
 	return json_pack("{s:o, s:o, s:o, s:o}", "budget_bytes", num(budget), "rss_bytes", num(now), "peak_rss_bytes", num(peak),
@@ -158,6 +162,40 @@ requests_json(void)
 	return out;
 }
 
+static json_t *
+dirs_json(void)
+{
+	json_t *out = json_array();
+	struct diskcache_dir dir;
+
+	for (int i = 0; diskcache_dir(i, &dir); i++)
+		json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:o}", "path", dir.path, "state", dir.state,
+			"bytes", num(dir.bytes), "max_bytes", num(dir.max_bytes)));
+	return out;
+}
+
+/* Memory, and below "disk" what is on the cache disks: a miss there is one of memory too. */
+static json_t *
+cache_json(const struct daemon *d, const struct file_stats *f)
+{
+	struct diskcache_stats disk = { 0 };
+	uint64_t evicted = 0;
+
+	for (int i = 0; i < d->cores; i++) {
+		const struct diskcache_stats *s = diskcache_stats(i);
+
+		evicted += cache_stats(i)->evicted;
+		disk.hits += s->hits, disk.misses += s->misses, disk.inserts += s->inserts, disk.skipped += s->skipped;
+		disk.evicted += s->evicted, disk.reinserted += s->reinserted, disk.damaged += s->damaged;
+		disk.frames += s->frames;
+	}
+	return json_pack("{s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", "bytes", num(f->cache_bytes),
+		"hits", num(f->cache_hits), "misses", num(f->cache_misses), "evicted", num(evicted), "disk", "hits", num(disk.hits),
+		"misses", num(disk.misses), "inserts", num(disk.inserts), "skipped", num(disk.skipped), "evicted",
+		num(disk.evicted), "reinserted", num(disk.reinserted), "damaged", num(disk.damaged), "frames", num(disk.frames),
+		"dirs", dirs_json());
+}
+
 char *
 report_json(const struct daemon *d)
 {
@@ -187,8 +225,7 @@ report_json(const struct daemon *d)
 		num(f.uploaded_objects), "errors", num(f.upload_errors)));
 	json_object_set_new(j, "journal", json_pack("{s:o, s:o}", "used_bytes", num(f.journal_used_bytes), "total_bytes",
 		num(f.journal_bytes)));
-	json_object_set_new(j, "cache", json_pack("{s:o, s:o, s:o}", "bytes", num(f.cache_bytes), "hits", num(f.cache_hits), "misses",
-		num(f.cache_misses)));
+	json_object_set_new(j, "cache", cache_json(d, &f));
 	json_object_set_new(j, "garbage", json_pack("{s:o, s:o}", "waiting", num(f.garbage), "deleted_objects", num(f.deleted_objects)));
 	json_object_set_new(j, "object_store", json_pack("{s:s, s:o}", "url", d->config->objects, "requests", requests_json()));
 	json_object_set_new(j, "memory", memory_json(d));

@@ -19,6 +19,7 @@
 #include "meta/chunk.h"
 #include "meta/file.h"
 #include "reactor/log.h"
+#include "store/diskcache.h"
 #include "store/objstore.h"
 #include "tests/fake/rig.h"
 
@@ -33,6 +34,7 @@ static struct {
 	int cores;
 	uint64_t buf_bytes;
 	struct file_opts file;
+	struct diskcache_opts disk;
 	void (*before_laps)(void); /* on each core, after the replay */
 	char why[256];
 } data = {
@@ -111,6 +113,10 @@ data_try_open(int cores)
 	data.file.store = data.store;
 	if (res == 0)
 		res = file_open(&data.file, &data.vol, data.why);
+	data.disk.cores = cores;
+	memcpy(data.disk.uuid, data.vol.uuid, sizeof(data.disk.uuid));
+	if (res == 0)
+		res = diskcache_open(&data.disk);
 	if (res == 0)
 		res = reactor_start(&r, data.why);
 	return res;
@@ -194,6 +200,7 @@ data_close(void)
 	for (int i = 0; i < data.cores; i++)
 		cr_assert(eq(int, rig_call(i, start_stop, NULL), 0));
 	rig_stop();
+	diskcache_close();
 	kv_close();
 	objstore_close(data.store);
 }
