@@ -42,6 +42,8 @@ suite load         tests/load/run.sh --binary build/release-none/dittofs
 suite s3           tests/s3/run.sh --binary build/release-none/dittofs
 suite benchmarks   build bench-check
 suite e2e          tests/e2e/run.sh --binary build/release-none/dittofs
+suite e2e-s3       tests/e2e/run.sh --binary build/release-none/dittofs --store s3 --quick
+suite e2e-s3-remote tests/e2e/run.sh --binary build/release-none/dittofs --store s3 --durability remote --quick --only sqlite --only cold
 suite build-asan   build BUILD=debug SAN=address,undefined all
 suite e2e-asan     env SLOW=3 tests/e2e/run.sh --binary build/debug-address+undefined/dittofs --quick
 

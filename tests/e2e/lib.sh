@@ -5,6 +5,7 @@
 #   E2E      this folder            BINARY   the dittofs to test
 #   NETNS    the rig's namespace    WORK     folder on a disk (the server uses O_DIRECT)
 #   MODE     quick or full          CORES    of the server
+#   STORE    file or s3             DURABILITY local or remote
 # and may set SLOW, a factor on every time limit (sanitizer builds).
 
 LC=$E2E/linux-client
@@ -38,7 +39,12 @@ server_serving() { [ "$(grep -c 'serving .*on ' "$LOG")" -gt "$1" ]; }
 server_gone() { ! kill -0 "$SERVER" 2>/dev/null; }
 server_decided() { server_serving "$1" || server_gone; }
 
-server_format() { "$BINARY" format "$VOL" >>"$LOG" 2>&1 || fail "dittofs format: $?, see $LOG"; }
+server_format() {
+	local objects=()
+	[ "${STORE:-file}" != s3 ] || objects=(--objects "s3://$S3_BUCKET/$(basename "$WORK")" --endpoint "$S3_ENDPOINT")
+	"$LC" server "$BINARY" format "$VOL" "${objects[@]}" >>"$LOG" 2>&1 || fail "dittofs format: $?, see $LOG"
+	[ "${DURABILITY:-local}" != remote ] || sed -i 's/^  durability: local/  durability: remote/' "$VOL/dittofs.yaml"
+}
 
 server_start() {
 	local before

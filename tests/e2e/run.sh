@@ -4,7 +4,7 @@
 # README.md beside this file says what is in each and how to add one.
 set -euo pipefail
 
-export E2E MODE=full CORES=2 BINARY
+export E2E MODE=full CORES=2 BINARY STORE=file DURABILITY=local
 E2E=$(dirname "$(realpath "$0")")
 TOP=$(realpath "$E2E/../..")
 BINARY=$TOP/build/release-none/dittofs
@@ -12,11 +12,14 @@ only=() list= keep=
 
 usage() {
 	cat <<'U'
-usage: tests/e2e/run.sh [--binary PATH] [--quick] [--only NAME]... [--cores N] [--keep] [--list]
+usage: tests/e2e/run.sh [--binary PATH] [--quick] [--only NAME]... [--cores N] [--store file|s3] [--durability local|remote]
+                        [--keep] [--list]
   --binary PATH  the dittofs to test                 (build/release-none/dittofs)
-  --quick        a subset, half a minute to two
+  --quick        a subset, half a minute to two; with --store s3 those that matter there
   --only NAME    only scenarios with NAME in their name
   --cores N      of the server                       (2)
+  --store s3     the objects in a bucket of tests/s3/rgw.sh
+  --durability   writeback.durability of the server  (local)
   --keep         keep the work folder of every scenario
 environment: TMPDIR (must be on a disk, default build/), SLOW=N (factor on time limits), SEED=N
 U
@@ -28,6 +31,8 @@ while [ $# -gt 0 ]; do
 	--quick) MODE=quick ;;
 	--only) only+=("$2"); shift ;;
 	--cores) CORES=$2; shift ;;
+	--store) STORE=$2; shift ;;
+	--durability) DURABILITY=$2; shift ;;
 	--keep) keep=1 ;;
 	--list) list=1 ;;
 	-h | --help) usage; exit 0 ;;
@@ -42,7 +47,11 @@ wanted() { # is scenario $1, in file $2, asked for?
 		for o in "${only[@]}"; do case $1 in *"$o"*) return 0 ;; esac; done
 		return 1
 	fi
-	[ "$MODE" = full ] || grep -q '^# modes: .*quick' "$2"
+	case $MODE$STORE in
+	full*) ;;
+	*s3) grep -q '^# modes: .*s3' "$2" ;;
+	*) grep -q '^# modes: .*quick' "$2" ;;
+	esac
 }
 
 if [ -n "$list" ]; then
@@ -76,11 +85,22 @@ finish() {
 	trap - EXIT INT TERM HUP
 	[ -z "$current" ] || { kill -TERM "$current" 2>/dev/null && wait "$current" || true; } 2>/dev/null
 	"$LC" teardown # ends whatever is left in our namespace
+	[ -z "${S3_DIR:-}" ] || rm -rf --one-file-system "$S3_DIR"
 	[ -n "$keep" ] && echo "kept $RUN" || rm -rf --one-file-system "$RUN"
 }
 trap finish EXIT
 trap 'exit 130' INT HUP
 trap 'exit 143' TERM
+
+if [ "$STORE" = s3 ]; then
+	# a UNIX socket's path has room for 107 bytes
+	S3_DIR=$(mktemp -d /var/tmp/e2e-s3.XXXXXX)
+	"$LC" server "$TOP/tests/s3/rgw.sh" start "$S3_DIR/rgw" >"$S3_DIR/env" || die "there is no S3 server"
+	set -a
+	. "$S3_DIR/env"
+	set +a
+	export AWS_ACCESS_KEY_ID=$S3_ACCESS_KEY AWS_SECRET_ACCESS_KEY=$S3_SECRET_KEY
+fi
 
 export INPUT=$RUN/input
 "$E2E/guest/tree.py" input "$INPUT" "$MODE"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # about: open files, listings, unstable writes held across SIGTERM and kill -9
-# modes: quick full
+# modes: quick full s3
 # a graceful end, a kill, a kill with some seconds without a server
 guest_start hold.py 3
 for n in 0 1 2; do
