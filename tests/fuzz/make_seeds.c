@@ -2,6 +2,7 @@
 /* Writes the seeds of the protocol's fuzz targets from valid messages: make fuzz-seeds. */
 #include <sys/stat.h>
 
+#include "store/diskcache_format.h"
 #include "tests/fake/proto_client.h"
 
 static const char *corpus;
@@ -125,6 +126,34 @@ more_seeds(void)
 	session_seed("write_refused", 0, 200, 12, msg.bytes, msg.len);
 }
 
+/* Tails of cache segments: whole, with a frame that overlaps, cut. */
+static void
+diskcache_seeds(void)
+{
+	static const uint8_t uuid[16] = "volume";
+	static uint8_t seed[1 + SEGMENT_TAIL_MAX];
+	static const struct { const char *name; uint32_t n, step; } kinds[] = {
+		{ "one", 1, 16 }, { "many", 200, 16 }, { "small", 130, 1 }, { "overlap", 3, 8 },
+	};
+
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		struct segment_tail t = { .serial = 7, .core = 1, .nframes = kinds[k].n, .page = kinds[k].n * kinds[k].step };
+		uint32_t len;
+
+		for (uint32_t i = 0; i < t.nframes; i++) {
+			struct cframe f = { .slice = 9 + i / 64, .ino = 3, .frame = i % 64, .crc = i,
+				            .plain = kinds[k].step == 1 ? 1 + i : FRAME_BYTES, .page = i * kinds[k].step };
+
+			cframe_encode(seed + 1 + i * CFRAME_BYTES, &f);
+		}
+		len = segment_tail_encode(seed + 1, &t, uuid);
+		seed[0] = 1;
+		write_seed("diskcache", kinds[k].name, seed, 1 + len);
+	}
+	seed[0] = 2;
+	write_seed("diskcache", "cut", seed, 1 + PAGE);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -136,5 +165,6 @@ main(int argc, char **argv)
 	handle_init(&client_volume);
 	nfs_seeds();
 	more_seeds();
+	diskcache_seeds();
 	return 0;
 }
