@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 
+import drain
 from rig import Failed, Gateway, Proxy, Reader, Saw, Server, Writer, content, resolve, within
 
 FAULT_S = 2.5
@@ -389,6 +390,7 @@ def main():
                    ("no such name (DNS) at start", lambda: starts_without_store(rig, "no such name (DNS) at start", no_name)),
                    ("journal full", lambda: journal_full(rig)), ("take over", lambda: take_over(rig)), ("idle", lambda: idle(rig)),
                    ("every byte, cold", rig.check_everything)]
+        scenes += [(name, lambda s=scene: s(rig)) for name, scene in drain.SCENES]
         for name, call in scenes:
             if args.only and not any(o in name for o in args.only):
                 continue
