@@ -68,7 +68,7 @@ config_tree(const struct config *c)
 	snprintf(time[1], 32, "%" PRIu64 "s", c->idle_timeout_ns / 1000000000);
 	snprintf(size[3], 32, "%" PRIu64 "KiB", c->pack_below / KIB);
 	snprintf(time[2], 32, "%" PRIu64 "ms", c->upload_delay_ns / 1000000);
-	snprintf(time[3], 32, "%" PRIu64 "s", c->drain_limit_ns / 1000000000);
+	snprintf(time[3], 32, "%" PRIu64 "ms", c->drain_limit_ns / 1000000);
 	return json_pack("{s:i, s:s, s:i, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I, s:I},"
 	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:o, s:{s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:o, s:{s:b, s:s}, s:o}",
 		"version", 1, "listen", listen, "cores", (int)c->cores, "log_level", levels[c->log_level],
@@ -222,7 +222,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"\n"
 		"shutdown:\n"
 		"  drain: true              # SIGTERM uploads everything first; false: the next start goes on with it\n"
-		"  drain_limit: 0           # ... but stops after so long; 0: when all is uploaded\n"
+		"  drain_limit: 0           # ... but starts no upload after so long; 0: when all is uploaded\n"
 		"\n"
 		"shares:\n"
 		"  - name: %s\n"
