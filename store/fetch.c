@@ -33,6 +33,7 @@ struct run {
 	struct op op;
 	struct fetch *by;
 	uint32_t first, n; /* counted from the fetch's first */
+	bool again;        /* it came damaged once */
 	uint64_t sent_ns;
 	struct obj_req req;
 };
@@ -250,7 +251,8 @@ failed(const struct run *r, int err)
 		log_error("object %s is too short: slice %" PRIu64 " frames %u to %u cannot be read",
 		          r->req.name, f->slice, first, first + r->n - 1);
 		return -E_DAMAGED;
-	case E_JUKEBOX:
+	case E_JUKEBOX: /* away, or it refuses us until a setting is mended: readers wait, and the store has said why */
+	case EACCES:
 		return -E_JUKEBOX;
 	default:
 		log_error("object %s: %s: slice %" PRIu64 " frames %u to %u cannot be read", r->req.name,
@@ -258,6 +260,26 @@ failed(const struct run *r, int err)
 		return -EIO;
 	}
 }
+
+static bool
+is_whole(const struct run *r, uint32_t k)
+{
+	const struct cache_fetch *f = r->by->f;
+	const struct frame_rec *frame = &f->rec.frame[(f->first + k) % FRAMES_PER_BLOCK];
+
+	return crc32c(0, r->by->buf[k]->data, frame->stored) == frame->crc;
+}
+
+static bool
+all_whole(const struct run *r)
+{
+	for (uint32_t k = r->first; k < r->first + r->n; k++)
+		if (!is_whole(r, k))
+			return false;
+	return true;
+}
+
+static void run_get(struct run *r);
 
 /* A frame that is whole is good, whatever its neighbours are. */
 static void
@@ -270,11 +292,16 @@ run_landed(struct run *r, int res)
 
 	hist_record(mine.get_time, ns);
 	PROBE_OBJECT_GOT(r->req.name, res, ns);
+	if (err == 0 && !r->again && !all_whole(r)) {
+		log_warn("object %s came damaged: fetched once more, perhaps it was so on its way only", r->req.name);
+		r->again = true;
+		run_get(r);
+		return;
+	}
 	for (uint32_t k = r->first; k < r->first + r->n; k++) {
-		const struct frame_rec *frame = &f->rec.frame[(f->first + k) % FRAMES_PER_BLOCK];
 		int e = err;
 
-		if (e == 0 && crc32c(0, x->buf[k]->data, frame->stored) != frame->crc) {
+		if (e == 0 && !is_whole(r, k)) {
 			log_error("object %s is damaged: slice %" PRIu64 " frame %u does not match its checksum",
 			          r->req.name, f->slice, f->first + k);
 			count_up(&cache_count()->errors, 1);
@@ -294,12 +321,39 @@ run_resumed(struct op *op)
 	run_landed(container_of(op, struct run, op), op->res);
 }
 
+/* Again, too: the store has used up the array of pieces. */
+static void
+run_get(struct run *r)
+{
+	struct fetch *x = r->by;
+	const struct cache_fetch *f = x->f;
+	uint32_t block_first = f->first % FRAMES_PER_BLOCK;
+
+	memset(&r->req, 0, sizeof(r->req));
+	object_name(r->req.name, f->prefix, f->slice, f->index, &f->rec);
+	r->req.store = f->store;
+	r->req.iov = &x->iov[r->first];
+	r->req.niov = (int)r->n;
+	r->req.off = f->rec.off;
+	for (uint32_t k = 0; k < block_first + r->first; k++)
+		r->req.off += f->rec.frame[k].stored;
+	for (uint32_t k = r->first; k < r->first + r->n; k++) {
+		x->iov[k].iov_base = x->buf[k]->data;
+		x->iov[k].iov_len = f->rec.frame[block_first + k].stored;
+		r->req.len += x->iov[k].iov_len;
+	}
+	count_up(&cache_count()->fetches, 1);
+	count_up(&cache_count()->fetched_bytes, r->req.len);
+	r->sent_ns = reactor_clock_ns();
+	PROBE_OBJECT_GET(r->req.name, r->req.len);
+	if (f->store->ops->get(&r->req, &r->op) == OP_DONE)
+		run_landed(r, r->op.res);
+}
+
 /* GETs frames [first, first + n). */
 static void
 run_start(struct fetch *x, uint32_t first, uint32_t n)
 {
-	const struct cache_fetch *f = x->f;
-	uint32_t block_first = f->first % FRAMES_PER_BLOCK;
 	struct run *r;
 
 	assert(x->nruns < RUNS);
@@ -308,26 +362,9 @@ run_start(struct fetch *x, uint32_t first, uint32_t n)
 	r->by = x;
 	r->first = first;
 	r->n = n;
-	memset(&r->req, 0, sizeof(r->req));
-	object_name(r->req.name, f->prefix, f->slice, f->index, &f->rec);
-	r->req.store = f->store;
-	r->req.iov = &x->iov[first];
-	r->req.niov = (int)n;
-	r->req.off = f->rec.off;
-	for (uint32_t k = 0; k < block_first + first; k++)
-		r->req.off += f->rec.frame[k].stored;
-	for (uint32_t k = first; k < first + n; k++) {
-		x->iov[k].iov_base = x->buf[k]->data;
-		x->iov[k].iov_len = f->rec.frame[block_first + k].stored;
-		r->req.len += x->iov[k].iov_len;
-	}
-	count_up(&cache_count()->fetches, 1);
-	count_up(&cache_count()->fetched_bytes, r->req.len);
+	r->again = false;
 	x->left++; /* for run_landed */
-	r->sent_ns = reactor_clock_ns();
-	PROBE_OBJECT_GET(r->req.name, r->req.len);
-	if (f->store->ops->get(&r->req, &r->op) == OP_DONE)
-		run_landed(r, r->op.res);
+	run_get(r);
 }
 
 static void
