@@ -42,6 +42,7 @@ static const struct page {
 } pages[] = {
 	{ "/status", report_json },
 	{ "/latency", report_latency_json },
+	{ "/stats", report_stats_json },
 };
 
 static enum MHD_Result

@@ -393,11 +393,27 @@ static const struct item writing[] = {
 	{ "Stat file", "files/s", "file", false, stat_file },
 };
 
+struct counters bench_server;
+
+/* A server that does not answer any more is told in a note: the figures stand. */
+static void
+server_after(struct run *r, const struct counters *before)
+{
+	static struct counters now;
+	char why[256];
+
+	if (counters_get(r->o->server, &now, why) < 0)
+		bench_note(r->rep, "Server: %.180s", why);
+	else if (!counters_since(&bench_server, &now, before))
+		bench_note(r->rep, "Server: it was started anew meanwhile.");
+}
+
 static int
 run_items(struct run *r, char why[256])
 {
+	static struct counters before;
 	uint64_t cpu = bench_cpu_ns();
-	int err = 0;
+	int err = r->o->server ? counters_get(r->o->server, &before, why) : 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(writing) && err == 0; i++)
 		err = run_item(r, &writing[i], why);
@@ -406,6 +422,8 @@ run_items(struct run *r, char why[256])
 	for (size_t i = 0; i < ARRAY_LEN(reading) && err == 0; i++)
 		err = run_item(r, &reading[i], why);
 	r->rep->cpu_ns = bench_cpu_ns() - cpu;
+	if (r->o->server && err == 0)
+		server_after(r, &before);
 	return err;
 }
 

@@ -8,6 +8,7 @@
 
 #include "tools/bench_fs.h"
 #include "tools/bench_table.h"
+#include "tools/counters.h"
 
 #define BENCH_THREADS_MAX 256
 
@@ -19,7 +20,11 @@ struct bench_opts {
 	uint32_t block_bytes, small_count; /* of each thread */
 	bool fsync;                 /* small files too */
 	bool drop_caches;           /* the whole machine's, where we may */
+	const char *server;         /* the control socket of the server behind it, a dittofs; or NULL */
 };
+
+/* What the server did while the items ran; time_ns is 0 when it was not asked. */
+extern struct counters bench_server;
 
 /*
  * Makes the directory and runs every item.  0, or -errno with a sentence in

@@ -18,6 +18,7 @@ int cmd_flush(int argc, char **argv);
 int cmd_format(int argc, char **argv);
 int cmd_objbench(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
+int cmd_stats(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 

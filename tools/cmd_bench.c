@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,6 +10,22 @@
 static struct bench_report report;
 static struct bench_watch watch;
 
+static json_t *
+server_json(const struct counters *d)
+{
+	json_t *calls = json_array();
+
+	for (int i = 0; i < d->nprocs; i++) {
+		const struct counters_proc *p = &d->proc[i];
+
+		if (p->calls)
+			json_array_append_new(calls, json_pack("{s:s, s:I, s:I, s:f}", "procedure", p->name, "calls", (json_int_t)p->calls,
+				"errors", (json_int_t)p->errors, "mean_ms", (double)p->ns / 1e6 / (double)p->calls));
+	}
+	return json_pack("{s:f, s:f, s:I, s:I, s:I, s:o}", "seconds", (double)d->time_ns / 1e9, "cpu_s", (double)d->cpu_ns / 1e9,
+		"memory_bytes", (json_int_t)d->rss_bytes, "gets", (json_int_t)d->gets, "puts", (json_int_t)d->puts, "calls", calls);
+}
+
 static void
 print_json(const struct bench_opts *o)
 {
@@ -17,9 +34,26 @@ print_json(const struct bench_opts *o)
 		(json_int_t)o->small_bytes, "small_files", (json_int_t)o->small_count, "depth", o->depth, "fsync_small", o->fsync,
 		"client_cpu_s", (double)report.cpu_ns / 1e9, "items", bench_items_json(&report), "notes", bench_notes_json(&report));
 
+	if (bench_server.time_ns > 0)
+		json_object_set_new(j, "server", server_json(&bench_server));
 	json_dumpf(j, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(j);
+}
+
+/* Below the table: operations with ms each, CPU and memory of the server. */
+static void
+print_server(const struct counters *d)
+{
+	printf("\n%-16s %18s %18s\n", "SERVER", "OPERATIONS", "COST");
+	for (int i = 0; i < d->nprocs; i++) {
+		const struct counters_proc *p = &d->proc[i];
+
+		if (p->calls)
+			printf("%-16s %18" PRIu64 " %15.3f ms\n", p->name, p->calls, (double)p->ns / 1e6 / (double)p->calls);
+	}
+	printf("%-16s %18" PRIu64 "\n%-16s %18" PRIu64 "\n", "object GET", d->gets, "object PUT", d->puts);
+	printf("CPU %.1f %% of one core, memory %s\n", 100.0 * (double)d->cpu_ns / (double)d->time_ns, bench_human(d->rss_bytes));
 }
 
 static void
@@ -35,15 +69,17 @@ print_head(const struct bench_opts *o)
 static int
 parse_args(int argc, char **argv, struct bench_opts *o, bool *json)
 {
-	enum { BIG = 256, BLOCK, SMALL, COUNT, DEPTH, FSYNC, DROP };
+	enum { BIG = 256, BLOCK, SMALL, COUNT, DEPTH, FSYNC, DROP, SERVER };
 	static const struct option opts[] = {
 		{ "threads", required_argument, NULL, 'p' }, { "big-file-size", required_argument, NULL, BIG },
 		{ "block-size", required_argument, NULL, BLOCK }, { "small-file-size", required_argument, NULL, SMALL },
 		{ "small-file-count", required_argument, NULL, COUNT }, { "depth", required_argument, NULL, DEPTH },
 		{ "fsync", no_argument, NULL, FSYNC }, { "drop-caches", no_argument, NULL, DROP },
+		{ "server", required_argument, NULL, SERVER },
 		{ "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	static const char cmd[] = "bench";
+	static struct config config;
 	int c, bad = 0;
 
 	while (bad == 0 && (c = getopt_long(argc, argv, "hp:", opts, NULL)) != -1) {
@@ -71,6 +107,11 @@ parse_args(int argc, char **argv, struct bench_opts *o, bool *json)
 			break;
 		case DROP:
 			o->drop_caches = true;
+			break;
+		case SERVER:
+			if (cmd_config_of(cmd, NULL, optarg, &config))
+				return 1;
+			o->server = config.control;
 			break;
 		case 'j':
 			*json = true;
@@ -115,5 +156,7 @@ cmd_bench(int argc, char **argv)
 	bench_note(&report, "Write big file ends with an fsync; small files %s.  This program took %.2f s of CPU.",
 		o.fsync ? "too" : "are closed without one", (double)report.cpu_ns / 1e9);
 	bench_print_table(&report);
+	if (bench_server.time_ns > 0)
+		print_server(&bench_server);
 	return 0;
 }

@@ -23,6 +23,8 @@ int daemon_run(struct config *c, char why[256]);
 char *report_json(const struct daemon *d);
 /* Latency by procedure, stage and part (tools/report_latency.c); likewise. */
 char *report_latency_json(const struct daemon *d);
+/* Counters since the start (tools/report_stats.c); likewise. */
+char *report_stats_json(const struct daemon *d);
 
 /* The control socket (tools/admin.c): HTTP on a unix socket of mode 0600, a thread of its own. */
 int  admin_start(const struct daemon *d, char why[256]);

@@ -41,6 +41,16 @@ static const struct cmd {
 	  "  --take-over          although another server owns the objects: it is gone for good, or\n"
 	  "                       ends as soon as it notices; what it has not uploaded stays with it\n"
 	  "  --config FILE        the config where it does not lie in DIR\n" },
+	{ "stats", cmd_stats, "a line each second of what a running server does",
+	  "dittofs stats DIR [-i SECONDS] [-n LINES] [--json]\n"
+	  "dittofs stats --config FILE ...\n"
+	  "\n"
+	  "CPU (100% is one core), memory, buffers in use; READs and WRITEs a second; frames found in\n"
+	  "the cache and not; GETs and PUTs a second sent to the object store.\n"
+	  "\n"
+	  "  -i, --interval SECONDS   between lines (1)\n"
+	  "  -n, --count LINES        ends after so many\n"
+	  "  --json                   a JSON object a line, with bytes and latency too\n" },
 	{ "status", cmd_status, "what a running server is doing",
 	  "dittofs status DIR [--latency] [--json]\n"
 	  "dittofs status --config FILE [--latency] [--json]\n"
@@ -66,6 +76,8 @@ static const struct cmd {
 	  "  --fsync                  small files too, before they are closed\n"
 	  "  --drop-caches            as root on a PATH: drop all of this machine's caches before reading,\n"
 	  "                           not only those of the files\n"
+	  "  --server VOLUME          a dittofs is behind it, of this volume here: its operations with ms each,\n"
+	  "                           CPU and memory\n"
 	  "  --json                   the figures as JSON\n" },
 	{ "flush", cmd_flush, "wait until all that was written is in the object store",
 	  "dittofs flush DIR [--json]\n"

@@ -93,6 +93,16 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	share=nfs://127.0.0.1:$port/export
 	expect "no such share"   1 'cannot be mounted'          "$binary" bench "nfs://127.0.0.1:$port/other"
 	expect "a server"        0 '^Read big file .*MiB/s'     "$binary" bench "$share" $small -p 2 --depth 4
+	expect "its operations"  0 '^CPU [0-9.]+ % of one core, memory' "$binary" bench "$share" $small --server "$v"
+	grep -qE '^WRITE +[0-9]+ +[0-9.]+ ms' "$tmp/out" && ok "with ms each" || bad "with ms each"
+	json "its operations, --json" "[c['calls'] for c in j['server']['calls'] if c['procedure'] == 'READ'] == [12 + 7]" \
+		"$binary" bench "$share" $small --server "$v" --json
+	expect "another volume"  1 'no server answers|dittofs.yaml' "$binary" bench "$share" $small --server "$tmp/dir"
+	expect "stats"           0 '^ *[0-9]+% +[0-9.]+M '      "$binary" stats "$v" -n 2 -i 0.05
+	grep -q '^------usage------ ---nfs-ops--- --cache-- --s3-ops--$' "$tmp/out" && ok "stats, its head" || bad "stats, its head"
+	json "stats --json" "j['seconds'] > 0 and j['mem_bytes'] > 2**20 and j['reads_per_s'] == 0" \
+		"$binary" stats "$v" -n 1 -i 0.05 --json
+	expect "stats, bad interval" 2 'seconds from'           "$binary" stats "$v" -i never
 	json "a server, --json" "$all and j['items'][2]['bytes'] == 2 * 3 * 2**20" "$binary" bench "$share" $small -p 2 --json
 	"$binary" bench "$share" --big-file-size 64MiB --block-size 512 --depth 1 >"$tmp/out" 2>&1 </dev/null &
 	bench=$!
@@ -109,6 +119,8 @@ else
 	bad "serve"
 fi
 
+expect "stats --help"                0 'usage: dittofs stats'        "$binary" stats --help
+expect "stats without a server"      1 'no server answers'           "$binary" stats "$v"
 expect "objbench --help"             0 'usage: dittofs objbench'     "$binary" objbench --help
 expect "objbench without a store"    2 'usage: dittofs objbench'     "$binary" objbench
 expect "objbench, size nonsense"     2 'object-size: a size like'    "$binary" objbench "file://$d" --object-size 4MB
