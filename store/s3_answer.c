@@ -49,6 +49,7 @@ text(char *out, size_t room, const char *p, size_t len)
 static void
 content_range(struct s3_answer *a, const char *p, const char *end)
 {
+	a->has_range = false; /* where there are two, the last counts, whatever it is */
 	if (end - p < 6 || strncasecmp(p, "bytes ", 6))
 		return;
 	p += 6;

@@ -60,10 +60,11 @@ take(char *out, size_t room, const char *p, const char *end)
 static int
 take_line(struct s3_cred *c, const char *p, const char *end)
 {
-	const char *eq = memchr(p, '=', (size_t)(end - p)), *key = eq, *value = eq + 1;
+	const char *key = memchr(p, '=', (size_t)(end - p)), *value;
 
-	if (!eq)
+	if (!key)
 		return 0;
+	value = key + 1;
 	trim(&p, &key);
 	trim(&value, &end);
 	if (is_word(p, key, "aws_access_key_id"))
