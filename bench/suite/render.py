@@ -52,6 +52,23 @@ def table(rows):
     return out
 
 
+def brief(rows):
+    """The same for the README: a line each, the bars in one cell."""
+    out = ["| what | dittofs | spread | ganesha, ratio | bare or else, ratio | bars | CPU ours / client |", "|---|---|---|---|---|---|---|"]
+
+    def ratio(ref, named):
+        name = "" if ref["who"] in ("bare", "ganesha") or not named else ref["who"] + " "
+        return "%s%s: %s" % (name, number(ref["value"]["median"]), "–" if ref["ratio"] is None else "%.2f" % ref["ratio"])
+    for r in rows:
+        ganesha = [ref for ref in r["references"] if ref["who"] == "ganesha"]
+        others = [ref for ref in r["references"] if ref["who"] != "ganesha"]
+        verdicts = ["%s %s: %s" % ((ref["who"],) + verdict(ref)) for ref in r["references"] if ref["bar"] is not None]
+        out.append("| %s | %s %s | %s–%s | %s | %s | %s | %s |" % (
+            r["what"], number(r["ours"]["median"]), r["unit"], number(r["ours"]["min"]), number(r["ours"]["max"]),
+            ratio(ganesha[0], False) if ganesha else "", ratio(others[0], True) if others else "", "; ".join(verdicts), cpu(r["cpu"])))
+    return out
+
+
 def count_table(rows):
     out = ["| test | calls an io_uring_enter | ≥ 8 | system calls a call | allocations | locks | copies ≥ 4 KiB | bytes copied | clean |",
            "|---|---|---|---|---|---|---|---|---|"]

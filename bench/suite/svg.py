@@ -9,6 +9,7 @@ WIDTH, LEFT, RIGHT, TOP, BOTTOM = 760, 84, 20, 66, 60
 
 def short(v):
     """1500000 as 1.5M."""
+    v = float("%.6g" % v)
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(v) >= limit:
             return ("%.3g" % (v / limit)) + unit

@@ -641,11 +641,18 @@ loop_flush(struct rpc_loop *loop)
 void
 rpc_loop_run(struct rpc_loop *loop, int timeout_ms)
 {
+	rpc_loop_run_ns(loop, (uint64_t)timeout_ms * 1000000u);
+}
+
+void
+rpc_loop_run_ns(struct rpc_loop *loop, uint64_t timeout_ns)
+{
+	struct timespec ts = { .tv_sec = (time_t)(timeout_ns / 1000000000u), .tv_nsec = (long)(timeout_ns % 1000000000u) };
 	struct epoll_event ev[EVENTS];
 	int n;
 
 	loop_flush(loop);
-	n = epoll_wait(loop->epfd, ev, EVENTS, timeout_ms);
+	n = epoll_pwait2(loop->epfd, ev, EVENTS, &ts, NULL);
 	loop->now_ns = rpc_now_ns();
 	for (int i = 0; i < n; i++)
 		conn_event(ev[i].data.ptr, ev[i].events);

@@ -117,6 +117,7 @@ int rpc_loop_init(struct rpc_loop *loop, uint32_t max_calls, uint32_t first_xid)
 void rpc_loop_fini(struct rpc_loop *loop);
 /* Sends what is waiting, waits up to timeout_ms (0: not at all) and runs what has come. */
 void rpc_loop_run(struct rpc_loop *loop, int timeout_ms);
+void rpc_loop_run_ns(struct rpc_loop *loop, uint64_t timeout_ns);
 /* Runs the loop until *flag is true; 0, or -ETIMEDOUT after timeout_ms. */
 int rpc_loop_until(struct rpc_loop *loop, const bool *flag, int timeout_ms);
 /* CLOCK_MONOTONIC now, in nanoseconds. */
