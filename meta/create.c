@@ -102,7 +102,7 @@ create_apply(struct meta_create *m, struct inode_lock *dir)
 		len += m->target_len;
 	}
 	kv_batch_put(m->txn->batch, key, key_inode(key, m->child.ino), val, len);
-	dir_put(m->txn->batch, dir->ino, &m->name, &d);
+	dir_put(m->txn->batch, dir, &m->name, &d);
 	usage_add(m->txn->batch, m->attr.share, 0, 1);
 	dir_changed(&dir->attr, 1, m->type == FT_DIR);
 	dir->changed = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/dir.h"
 
+#include "crypto/siphash.h"
 #include "reactor/log.h"
 
 static uint8_t secret[16];
@@ -38,18 +39,53 @@ dir_name_is_dotdot(const struct meta_name *n)
 	return n->len == 2 && n->s[0] == '.' && n->s[1] == '.';
 }
 
-static size_t
-entry_key(uint8_t *key, uint64_t dir, const struct meta_name *n)
+static struct name_id
+name_id(uint64_t dir, const struct meta_name *n)
 {
-	return key_dirent(key, dir, hash_fn(secret, n->s, n->len), n->s, n->len);
+	uint8_t both[8 + NAME_BYTES_MAX];
+	uint64_t tag;
+
+	assert(n->len <= NAME_BYTES_MAX);
+	put_be64(both, dir);
+	memcpy(both + 8, n->s, n->len);
+	tag = siphash24(secret, both, 8 + n->len);
+	return (struct name_id){ .tag = tag ? tag : 1, .hash = hash_fn(secret, n->s, n->len) };
+}
+
+/* What RocksDB has told right now. */
+static void
+remember(const struct name_id *id, int res, const uint8_t val[DIRENT_BYTES])
+{
+	struct dirent_rec d = { 0 };
+
+	if (res == -ENOENT || (res >= 0 && dirent_decode(&d, val, (size_t)res) == 0))
+		namecache_put(id, &d);
 }
 
 enum op_state
 dir_find(struct kv_get *g, uint64_t dir, const struct meta_name *n, uint8_t val[DIRENT_BYTES], struct op *op)
 {
+	struct name_id id = name_id(dir, n);
 	uint8_t key[KV_KEY_MAX];
+	bool owns = shard_owns(dir);
+	struct dirent_rec d;
 
-	return kv_get(g, key, entry_key(key, dir, n), val, DIRENT_BYTES, op);
+	if (owns && namecache_get(&id, &d))
+		return op_done(op, d.ino ? (int)dirent_encode(val, &d) : -ENOENT);
+	if (kv_get(g, key, key_dirent(key, dir, id.hash, n->s, n->len), val, DIRENT_BYTES, op) == OP_PENDING)
+		return OP_PENDING; /* what a worker brings may have changed until it is here */
+	if (owns)
+		remember(&id, op->res, val);
+	return OP_DONE;
+}
+
+void
+dir_forget(uint64_t dir, const struct meta_name *n)
+{
+	struct name_id id = name_id(dir, n);
+
+	assert(shard_owns(dir));
+	namecache_drop(&id);
 }
 
 int
@@ -66,20 +102,31 @@ dir_found(int res, const uint8_t val[DIRENT_BYTES], struct dirent_rec *d)
 	return -EIO;
 }
 
-void
-dir_put(struct kv_batch *b, uint64_t dir, const struct meta_name *n, const struct dirent_rec *d)
+static size_t
+change_key(uint8_t *key, struct inode_lock *dir, const struct meta_name *n, const struct dirent_rec *d)
 {
-	uint8_t key[KV_KEY_MAX], val[DIRENT_BYTES];
+	struct name_change c = { .id = name_id(dir->ino, n), .d = *d };
 
-	kv_batch_put(b, key, entry_key(key, dir, n), val, dirent_encode(val, d));
+	assert(dir->nnames < ARRAY_LEN(dir->name));
+	dir->name[dir->nnames++] = c;
+	return key_dirent(key, dir->ino, c.id.hash, n->s, n->len);
 }
 
 void
-dir_del(struct kv_batch *b, uint64_t dir, const struct meta_name *n)
+dir_put(struct kv_batch *b, struct inode_lock *dir, const struct meta_name *n, const struct dirent_rec *d)
+{
+	uint8_t key[KV_KEY_MAX], val[DIRENT_BYTES];
+	size_t klen = change_key(key, dir, n, d);
+
+	kv_batch_put(b, key, klen, val, dirent_encode(val, d));
+}
+
+void
+dir_del(struct kv_batch *b, struct inode_lock *dir, const struct meta_name *n)
 {
 	uint8_t key[KV_KEY_MAX];
 
-	kv_batch_del(b, key, entry_key(key, dir, n));
+	kv_batch_del(b, key, change_key(key, dir, n, &(struct dirent_rec){ 0 }));
 }
 
 uint64_t

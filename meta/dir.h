@@ -22,14 +22,18 @@ void dir_set_secret(const uint8_t secret[16]);
 /* Tests make names collide. */
 void dir_set_hash(uint64_t (*hash)(const uint8_t secret[16], const char *name, size_t len));
 
-/* Looks a name up: then dir_found decodes.  `val` is lent until then. */
+/* Looks a name up: then dir_found decodes.  `val` is lent until then.  Of own directories it knows many by heart. */
 enum op_state dir_find(struct kv_get *g, uint64_t dir, const struct meta_name *n, uint8_t val[DIRENT_BYTES],
                        struct op *op);
 /* 0, -ENOENT, -EIO. */
 int dir_found(int res, const uint8_t val[DIRENT_BYTES], struct dirent_rec *d);
 
-void dir_put(struct kv_batch *b, uint64_t dir, const struct meta_name *n, const struct dirent_rec *d);
-void dir_del(struct kv_batch *b, uint64_t dir, const struct meta_name *n);
+/* What was found is out of date: the owner reads it from RocksDB the next time. */
+void dir_forget(uint64_t dir, const struct meta_name *n);
+
+/* A change of an entry, in the batch; who looks it up finds it changed when the lock is given back as `changed`. */
+void dir_put(struct kv_batch *b, struct inode_lock *dir, const struct meta_name *n, const struct dirent_rec *d);
+void dir_del(struct kv_batch *b, struct inode_lock *dir, const struct meta_name *n);
 
 /* A time for a change of `a` now: later than any before, so that two changes never look like none. */
 uint64_t attr_change_ns(const struct attr *a);

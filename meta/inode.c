@@ -497,8 +497,21 @@ inode_lock(struct inode_lock *l, uint64_t ino, uint64_t gen, struct op *op)
 	l->gen = gen;
 	l->inode = NULL;
 	l->trunc = NULL;
+	l->nnames = 0;
 	l->held = l->changed = l->removed = false;
 	return shard_call(shard_owner(ino), &l->call, lock_run, op);
+}
+
+/* On the directory's core.  Of a change that failed RocksDB knows how it went. */
+static void
+names_install(const struct inode_lock *l)
+{
+	for (uint32_t n = 0; n < l->nnames; n++) {
+		if (l->changed)
+			namecache_put(&l->name[n].id, &l->name[n].d);
+		else
+			namecache_drop(&l->name[n].id);
+	}
 }
 
 static void
@@ -516,6 +529,7 @@ unlock_run(struct shard_call *c)
 		if (i->file && !l->removed)
 			file_unlocked(i);
 	}
+	names_install(l);
 	l->held = false;
 	i->gone = l->removed;
 	lock_release(i);

@@ -9,6 +9,7 @@
 #define META_INODE_H
 
 #include "meta/kv.h"
+#include "meta/namecache.h"
 #include "meta/record.h"
 #include "reactor/buf.h"
 
@@ -73,13 +74,15 @@ struct inode_lock {
 	struct attr was;       /* as granted */
 	struct inode *inode;   /* dereference on the owner's core only */
 	struct file_trunc *trunc; /* prepared: file_truncated runs when the change is installed */
+	struct name_change name[2]; /* a directory's: RENAME's two at most (dir_put, dir_del) */
+	uint32_t nnames;
 	bool held, changed, removed;
 	int stage;
 };
 enum op_state inode_lock(struct inode_lock *l, uint64_t ino, uint64_t gen, struct op *op);
 /*
  * Gives the lock back; l is free again when `op` resumes.
- * l->changed: l->attr becomes the inode's attributes.  l->removed: the inode
+ * l->changed: l->attr becomes the inode's attributes, l->name[] what its names are.  l->removed: the inode
  * is gone, later lookups are -ESTALE; the reference stays until inode_forget.
  */
 enum op_state inode_unlock(struct inode_lock *l, struct op *op);

@@ -39,7 +39,7 @@ link_apply(struct meta_link *m, struct inode_lock *file, struct inode_lock *dir)
 {
 	struct dirent_rec d = { .ino = file->ino, .gen = file->attr.gen, .type = file->attr.type };
 
-	dir_put(m->txn->batch, dir->ino, &m->name, &d);
+	dir_put(m->txn->batch, dir, &m->name, &d);
 	dir_changed(&dir->attr, 1, 0);
 	file->attr.nlink++;
 	file->attr.ctime_ns = attr_change_ns(&file->attr);

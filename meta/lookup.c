@@ -76,6 +76,7 @@ lookup_go(struct meta_lookup *m)
 		fallthrough;
 	case LOOKUP_PEEKED:
 		if (step->res == -ESTALE && m->tries++ < TRIES_MAX && !lookup_dots(m)) {
+			dir_forget(m->dir.ino, &m->name);
 			m->stage = LOOKUP_FIND;
 			continue;
 		}

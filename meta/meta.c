@@ -6,6 +6,7 @@
 #include "meta/dir.h"
 #include "meta/file.h"
 #include "meta/ino.h"
+#include "meta/namecache.h"
 #include "meta/once.h"
 #include "meta/txn.h"
 #include "meta/usage.h"
@@ -64,8 +65,13 @@ meta_init(int core)
 	if (err)
 		goto no_ino;
 	err = attrcache_init(max_names);
+	if (err)
+		goto no_attrs;
+	err = namecache_init(max_names);
 	if (!err)
 		return 0;
+	attrcache_fini();
+no_attrs:
 	ino_fini();
 no_ino:
 	txn_fini();
@@ -78,6 +84,7 @@ void
 meta_fini(int core)
 {
 	(void)core;
+	namecache_fini();
 	attrcache_fini();
 	ino_fini();
 	txn_fini();

@@ -277,7 +277,7 @@ bool perm_allows(const struct attr *a, const struct cred *c, unsigned want);
 
 struct meta_opts {
 	uint32_t max_inodes;      /* in memory, a core */
-	uint32_t max_names;       /* and in short form, beside them */
+	uint32_t max_names;       /* and in short form beside them; as many directory entries */
 	const struct volume *volume;
 	const struct share_rec *shares;
 	int nshares;

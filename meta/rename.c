@@ -89,8 +89,8 @@ rename_apply(struct meta_rename *m)
 	struct inode_lock *dst = m->dst.ino ? txn_locked(t, m->dst.ino) : NULL;
 	int is_dir = src->attr.type == FT_DIR, replaces = dst != NULL;
 
-	dir_del(t->batch, from->ino, &m->from);
-	dir_put(t->batch, to->ino, &m->to, &m->src);
+	dir_del(t->batch, from, &m->from);
+	dir_put(t->batch, to, &m->to, &m->src);
 	if (one_dir(m)) {
 		dir_changed(&from->attr, -replaces, -(replaces && is_dir));
 	} else {

@@ -54,7 +54,7 @@ child_check(const struct meta_unlink *m, const struct attr *dir, const struct at
 static void
 unlink_apply(struct meta_unlink *m, struct inode_lock *dir, struct inode_lock *child)
 {
-	dir_del(m->txn->batch, dir->ino, &m->name);
+	dir_del(m->txn->batch, dir, &m->name);
 	dir_changed(&dir->attr, -1, m->rmdir ? -1 : 0);
 	dir->changed = true;
 	if (m->rmdir || child->attr.nlink <= 1) {

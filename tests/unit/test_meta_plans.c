@@ -162,7 +162,7 @@ put_name(uint64_t dir, const char *name, uint64_t ino, uint32_t type)
 	struct dirent_rec d = { .ino = ino, .gen = ino, .type = type };
 	struct meta_name n = name_of(name);
 
-	dir_put(b, dir, &n, &d);
+	dir_put(b, &(struct inode_lock){ .ino = dir }, &n, &d);
 	kv_write_now(b);
 	kv_batch_free(b);
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Directory entries of this core's directories beside RocksDB, also of names that
+ * are known not to exist.  A name is known by 127 bits of two keyed hashes, so
+ * nothing that a client can make up is taken for another.
+ *
+ * They are exact: an entry comes here on the owner's core in the same breath as it is
+ * read from RocksDB, and a change of it when the directory's lock is given back
+ * (inode_unlock), after the change is in RocksDB and before anybody is told of it.
+ */
+#ifndef META_NAMECACHE_H
+#define META_NAMECACHE_H
+
+#include "meta/record.h"
+
+struct name_id {
+	uint64_t tag;   /* of directory and name, not 0 */
+	uint64_t hash;  /* of the name: its cookie */
+};
+
+/* What a name has become; ino 0: it is gone. */
+struct name_change {
+	struct name_id id;
+	struct dirent_rec d;
+};
+
+int  namecache_init(uint32_t max); /* per core */
+void namecache_fini(void);
+
+/* False: not known here.  d->ino 0: there is no such name. */
+bool namecache_get(const struct name_id *id, struct dirent_rec *d);
+void namecache_put(const struct name_id *id, const struct dirent_rec *d);
+void namecache_drop(const struct name_id *id);
+
+#endif
