@@ -14,6 +14,7 @@
 #            =bluestore   objects in a sparse file below DIR: up in 6 s; survives everything
 #   RGW_SIZE=8G           room in it; when it is full, PUTs hang
 #   RGW_BUCKET=test       made at start
+#   RGW_HOST=s3.localhost its own name: BUCKET.RGW_HOST is the bucket (libcurl takes *.localhost for 127.0.0.1 by itself)
 #   RGW_TLS=1             HTTPS too, on PORT+1; DIR/tls.crt is its own authority
 set -u
 unset CEPH_ARGS CEPH_CONF CEPH_KEYRING
@@ -88,7 +89,7 @@ write_settings() {
 	[ -s "$DIR/settings" ] && [ -e "$DIR/seeded" ] || {
 		rm -rf "$DIR"/{mon,osd,clean,seeded}
 		cat >"$DIR/settings" <<-S
-			STORE=${RGW_STORE:-memstore} SIZE=$(numfmt --from=iec "${RGW_SIZE:-8G}") BUCKET=${RGW_BUCKET:-test} TLS=${RGW_TLS:-}
+			STORE=${RGW_STORE:-memstore} SIZE=$(numfmt --from=iec "${RGW_SIZE:-8G}") BUCKET=${RGW_BUCKET:-test} HOST=${RGW_HOST:-s3.localhost} TLS=${RGW_TLS:-}
 			FSID=$(cat /proc/sys/kernel/random/uuid) MONPORT=$(find_port 13300)
 			ACCESS_KEY=RGWTESTACCESSKEY0001 SECRET_KEY=rgwtestsecretkey000000000000000000000001
 		S
@@ -113,8 +114,8 @@ write_conf() {
 	local front="beast tcp_nodelay=1 endpoint=127.0.0.1:$PORT"
 	if [ -n "$TLS" ]; then
 		front+=" ssl_endpoint=127.0.0.1:$((PORT + 1)) ssl_certificate=$DIR/tls.crt ssl_private_key=$DIR/tls.key"
-		[ -s "$DIR/tls.crt" ] || openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=s3.test \
-			-addext "subjectAltName=DNS:s3.test,DNS:*.s3.test,DNS:localhost,IP:127.0.0.1" \
+		[ -s "$DIR/tls.crt" ] || openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=$HOST" \
+			-addext "subjectAltName=DNS:$HOST,DNS:*.$HOST,DNS:localhost,IP:127.0.0.1" \
 			-keyout "$DIR/tls.key" -out "$DIR/tls.crt" 2>/dev/null || die "openssl failed"
 	fi
 	cat >"$DIR/ceph.conf" <<-CONF
@@ -166,7 +167,7 @@ write_conf() {
 		[client.rgw]
 		rgw frontends = $front
 		rgw data = $DIR
-		rgw dns name = s3.test
+		rgw dns name = $HOST
 		rgw enable apis = s3, admin
 		rgw thread pool size = 64
 		rgw dynamic resharding = false

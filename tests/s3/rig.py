@@ -64,7 +64,8 @@ class Gateway:
         self.start()
 
     def script(self, *args):
-        return subprocess.run([HERE + "/rgw.sh", args[0], self.dir, *args[1:]], check=True, stdout=subprocess.PIPE, text=True).stdout
+        return subprocess.run([HERE + "/rgw.sh", args[0], self.dir, *args[1:]], check=True, stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, "RGW_HOST": HOST}).stdout
 
     def start(self):
         self.env = dict(line.split("=", 1) for line in self.script("start").splitlines())
