@@ -67,6 +67,7 @@ journal_init(void)
 		.uuid = file_volume()->uuid,
 		.bytes = o->journal_bytes / (uint64_t)reactor_cores(),
 		.segment_bytes = o->segment_bytes,
+		.ahead_bytes = o->journal_bytes / (uint64_t)reactor_cores() / 4,
 		.epoch = file_epoch(),
 		.first_seq = file_old_seq() + 1,
 		.free_ratio = o->journal_free,

@@ -43,6 +43,7 @@ struct journal_opts {
 	const uint8_t *uuid;     /* the volume's, 16 bytes */
 	uint64_t bytes;          /* this core's share of the disk */
 	uint32_t segment_bytes;  /* 0: 64 MiB, less where bytes is small; at least 4 segments */
+	uint64_t ahead_bytes;    /* free ones are made while nobody writes, so that a burst finds so much; may be 0 */
 	uint64_t epoch;          /* of this run: greater than all before */
 	uint64_t first_seq;      /* greater than all before */
 	double free_ratio;       /* it does not grow where less than this part of the disk is free */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Segment files, and the making of them.  The ring begins with one small segment and
- * grows up to its limit as it fills.
+ * grows up to its limit as it fills, and some part of it beforehand.
  *
  * New segments are written with zeros, because a synced write into blocks that
  * were only allocated has to change the file system's maps too (measured on ext4:
@@ -167,17 +167,24 @@ may_grow(const struct journal *j)
 	return j->total_bytes + j->opts.segment_bytes <= j->opts.bytes;
 }
 
+/* For the next burst, in a pause: zeros take as much of the disk as what they are for. */
+static bool
+may_prepare(const struct journal *j)
+{
+	return j->total_bytes - j->used_bytes + j->opts.segment_bytes <= j->opts.ahead_bytes && j->durable == j->last;
+}
+
 static bool
 wants_more(const struct journal *j)
 {
-	return j->room || (!j->free.head && (!j->open || j->fill > j->open->bytes / 4));
+	return j->room || (!j->free.head && (!j->open || j->fill > j->open->bytes / 4)) || may_prepare(j);
 }
 
 /* Writers wait, or will before long. */
 static bool
 is_urgent(const struct journal *j)
 {
-	return j->room || !j->open || j->fill > j->open->bytes / 4 * 3;
+	return j->room || (!j->free.head && (!j->open || j->fill > j->open->bytes / 4 * 3));
 }
 
 /* Others too live on this disk. */
