@@ -129,6 +129,24 @@ unmap(struct sockaddr_storage *peer)
 	memcpy(peer, &four, sizeof(four));
 }
 
+static bool
+is_loopback(const struct sockaddr_storage *a)
+{
+	if (a->ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
+	return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+/*
+ * A client on this machine: nothing is ever lost on the way, and pacing, as bbr does it,
+ * only slows the replies.  Where cubic is not to be had it stays as it is.
+ */
+static void
+tune_loopback(int fd)
+{
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
+}
+
 /* Takes the descriptor, which it closes when there is no room. */
 static void
 add_conn(int fd)
@@ -150,6 +168,8 @@ add_conn(int fd)
 	stat_add(&net_core.stats->open, 1);
 	if (getpeername(fd, (struct sockaddr *)&c->peer, &len) == 0) {
 		unmap(&c->peer);
+		if (!net_core.opts.congestion && is_loopback(&c->peer))
+			tune_loopback(fd);
 		c->user = net_core.opts.vt->open(c, &c->peer);
 	}
 	if (c->user) {

@@ -40,7 +40,7 @@ struct config {
 	uint32_t names;                               /* in short form beside them, all cores */
 
 	uint64_t busy_poll_ns, idle_timeout_ns;
-	char congestion[16];                          /* "": the system's */
+	char congestion[16];                          /* "": the system's, cubic on loopback */
 	uint32_t max_connections;                     /* all cores */
 	bool rpcbind;
 

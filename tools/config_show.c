@@ -175,7 +175,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"\n"
 		"network:\n"
 		"  busy_poll: 50us          # how long an idle core polls before it sleeps: latency for CPU; 0 saves CPU\n"
-		"  congestion: \"\"           # TCP congestion control of client connections; \"\": the system's\n"
+		"  congestion: \"\"           # TCP congestion control of client connections; \"\": the system's, cubic on loopback\n"
 		"  max_connections: 4096\n"
 		"  idle_timeout: 0          # close connections that are silent so long; 0: never\n"
 		"  rpcbind: false           # register with rpcbind, for clients that ask port 111\n"
