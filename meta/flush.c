@@ -120,16 +120,35 @@ journal_is_short(void)
 	return used > total / 2;
 }
 
+/*
+ * The first whole blocks of a burst wait a moment, so that it goes to the journal at the full
+ * speed of the disk that a local object store shares with it, and what is deleted or
+ * written again at once costs no upload.  Beyond some size it is no burst.
+ */
+static bool
+ready_is_due(const struct flush_core *c)
+{
+	const struct file *f = c->ready;
+
+	return f && (c->pressure || file_options()->remote || file_count()->dirty_bytes > c->linger_bytes ||
+	             f->since_ns <= c->urgent_ns || f->since_ns + flush_linger_ns() <= reactor_now_ns());
+}
+
 static void
 arm_age(struct flush_core *c)
 {
 	const struct file *f = file_dirty_list()->head;
 	uint64_t due, now = reactor_now_ns();
 
-	if (!f || c->age.slot != 0 || c->stopping)
+	if (!f || c->stopping)
 		return;
 	due = f->since_ns ? f->since_ns + file_options()->upload_delay_ns : now;
-	timer_start(&c->age, MAX(due, now + AGE_POLL_NS) - now, &c->aged);
+	if (c->ready)
+		due = MIN(due, c->ready->since_ns + flush_linger_ns());
+	due = MAX(due, now + AGE_POLL_NS);
+	if (c->age.slot != 0 && (c->age.due_ns <= due || !timer_stop(&c->age)))
+		return;
+	timer_start(&c->age, due - now, &c->aged);
 }
 
 void
@@ -137,7 +156,7 @@ flush_look(void)
 {
 	struct flush_core *c = flush_core;
 
-	if (c->ready || journal_is_short())
+	if (ready_is_due(c) || journal_is_short())
 		flush_kick();
 	arm_age(c);
 }
@@ -188,7 +207,7 @@ has_work(const struct flush_core *c)
 {
 	const struct file *f = file_dirty_list()->head;
 
-	return c->ready || (f && flush_is_due(f));
+	return ready_is_due(c) || (f && flush_is_due(f));
 }
 
 /* False: there is nothing to take, or no room. */
@@ -387,6 +406,7 @@ flush_init(uint64_t arena_bytes)
 	c->load_budget = arena_bytes / 8 / FLUSHES;
 	/* Half of the buffers, so that the journal's room and not theirs makes writers wait for a slow store. */
 	c->own_budget = MAX(arena_bytes / 2 / (FLUSHES - FLUSH_ROUNDS), BLOCK_BYTES);
+	c->linger_bytes = MIN(arena_bytes, file_options()->journal_bytes / (uint64_t)reactor_cores()) / 4;
 	c->poll.resume = poll;
 	c->ids_ready.resume = ids_ready;
 	c->aged.resume = aged;

@@ -137,6 +137,7 @@ struct flush_core {
 	uint32_t nrounds, nbulky, nothers;
 	uint64_t load_budget;      /* bytes of buffers that one may take to read records back; */
 	uint64_t own_budget;       /* and that it may hold for blocks of their own */
+	uint64_t linger_bytes;     /* dirty: above it whole blocks are uploaded at once */
 
 	struct file *ready;        /* files with blocks that may be full, first come first */
 	struct file *ready_tail;
@@ -180,6 +181,8 @@ void waits_stop(void);
 void pass_end(struct file *f);
 
 /* ---- flush_pick.c */
+/* Whole blocks wait no longer than this. */
+uint64_t flush_linger_ns(void);
 /* Its turn has come, whole blocks or not. */
 bool flush_is_due(const struct file *f);
 /* Takes a snapshot of what is to be uploaded now; a round, of what is waited for.  False: nothing. */

@@ -316,14 +316,21 @@ pick_ready(struct flush *fl)
 	return room;
 }
 
+uint64_t
+flush_linger_ns(void)
+{
+	return MIN(SEC_NS, file_options()->upload_delay_ns / 5);
+}
+
 bool
 flush_is_due(const struct file *f)
 {
 	const struct flush_core *c = flush_core;
+	/* With so many whole blocks noted it has more that are not. */
+	uint64_t delay_ns = f->nready == READY_MAX ? flush_linger_ns() : file_options()->upload_delay_ns;
 
 	/* What an earlier run left (born at 0) keeps all cores' journals from being used again. */
-	return f->since_ns <= c->urgent_ns || c->pressure ||
-	       f->since_ns + file_options()->upload_delay_ns <= reactor_now_ns();
+	return f->since_ns <= c->urgent_ns || c->pressure || f->since_ns + delay_ns <= reactor_now_ns();
 }
 
 /* The file from where its pass is on.  False: the flush is full. */

@@ -70,7 +70,7 @@ Test(file_flush, small_files_share_packs)
 }
 
 /* Whole blocks do not wait for their age; the rest does. */
-Test(file_flush, whole_blocks_go_at_once)
+Test(file_flush, whole_blocks_go_long_before_their_age)
 {
 	struct fref f;
 
