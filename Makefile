@@ -5,7 +5,7 @@ include config.mk
 comma := ,
 # make V=1 shows the commands
 Q = $(if $(V),,@)
-OUT   ?= build/$(BUILD)-$(subst $(comma),+,$(SAN))
+OUT   ?= build/$(BUILD)-$(subst $(comma),+,$(SAN))$(if $(filter 1,$(LIBS3)),-libs3)
 
 ifneq ($(SAN),none)
 SANFLAGS = -fsanitize=$(SAN) -fno-sanitize-recover=all
@@ -20,6 +20,12 @@ LDLIBS   += $(shell pkg-config --libs $(PKGS)) -lpthread -lm
 
 DIRS = reactor crypto store meta proto tools
 SRC  = $(filter-out tools/main.c,$(wildcard $(DIRS:%=%/*.c)))
+ifeq ($(LIBS3),1)
+CPPFLAGS += -DHAVE_LIBS3
+LDLIBS += -ls3
+else
+SRC := $(filter-out store/s3v2.c,$(SRC))
+endif
 OBJ  = $(SRC:%.c=$(OUT)/%.o)
 HDR  = $(wildcard $(DIRS:%=%/*.h))
 LIB  = $(OUT)/libdittofs.a

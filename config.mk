@@ -9,6 +9,8 @@ FUZZ_CC = clang-14
 BUILD   = release
 # none | address,undefined | thread
 SAN     = none
+# 1: `s3.signature: v2` for old endpoints, through libs3 (libs3-dev): GPL-3, and a second libcurl in the process.
+LIBS3   = 0
 # Crash points for the crash tests: the debug build has them.
 CRASH_POINTS_debug   = 1
 CRASH_POINTS_release = 0
@@ -30,5 +32,5 @@ DEPS_BUILD = gcc libc6-dev pkg-config liburing-dev libtirpc-dev librocksdb-dev l
              libexpat1-dev libssl-dev systemtap-sdt-dev
 DEPS_TEST  = libcriterion-dev clang-14 libclang-rt-14-dev python3 git rsync sqlite3 fio \
              kmod nfs-common iproute2 netbase procps \
-             radosgw ceph-mon ceph-osd curl openssl
+             radosgw ceph-mon ceph-osd curl openssl libs3-dev
 DEPS_BENCH = iproute2 nfs-ganesha nfs-ganesha-vfs rpcbind python3 linux-perf

@@ -19,6 +19,7 @@
 #include "store/objstore.h"
 
 enum s3_style { S3_AUTO, S3_PATH, S3_VIRTUAL };
+enum s3_signature { S3_V4, S3_V2 }; /* V2: store/s3v2.h */
 /* What is sent with a PUT so that the store notices bytes that changed on their way. */
 enum s3_checksum {
 	S3_SHA256, /* in the signature: every V4 server checks it */

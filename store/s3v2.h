@@ -10,7 +10,7 @@
  *   conditional PUT   `exclusive` looks first, so two servers that format or claim at the
  *                     same instant may both succeed
  *   DeleteObjects     one request a name
- *   its own CA file, session tokens, virtual-host style with ports
+ *   HTTPS that one could rely on, session tokens, virtual-host style with a port
  */
 #ifndef STORE_S3V2_H
 #define STORE_S3V2_H

@@ -40,6 +40,8 @@ suite crash        tests/crash/run.sh --binary build/debug-none/dittofs --rounds
 suite powercut     tests/crash/run.sh --binary build/debug-none/dittofs --rounds 60 --powercut --seed 2
 suite load         tests/load/run.sh --binary build/release-none/dittofs
 suite s3           tests/s3/run.sh --binary build/release-none/dittofs
+suite build-libs3  build LIBS3=1 all
+suite s3-v2        tests/s3/run.sh --binary build/release-none-libs3/dittofs --signature v2 --only none --only early --only killed
 suite benchmarks   build bench-check
 suite e2e          tests/e2e/run.sh --binary build/release-none/dittofs
 suite e2e-s3       tests/e2e/run.sh --binary build/release-none/dittofs --store s3 --quick

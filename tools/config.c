@@ -44,6 +44,7 @@ struct raw_s3 {
 	char *endpoint, *region, *credentials_file, *profile, *ca_file, *congestion, *timeout, *hedge_after;
 	enum s3_style *style;
 	enum s3_checksum *checksum;
+	enum s3_signature *signature;
 	uint32_t *connections;
 };
 
@@ -80,6 +81,9 @@ static const cyaml_strval_t style_names[] = {
 };
 static const cyaml_strval_t checksum_names[] = {
 	{ "sha256", S3_SHA256 }, { "md5", S3_MD5 }, { "crc32c", S3_CRC32C }, { "none", S3_NOSUM },
+};
+static const cyaml_strval_t signature_names[] = {
+	{ "v4", S3_V4 }, { "v2", S3_V2 },
 };
 static const cyaml_schema_value_t client_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 63),
@@ -150,6 +154,8 @@ static const cyaml_schema_field_t s3_fields[] = {
 	                     ARRAY_LEN(style_names)),
 	CYAML_FIELD_ENUM_PTR("checksum", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw_s3, checksum,
 	                     checksum_names, ARRAY_LEN(checksum_names)),
+	CYAML_FIELD_ENUM_PTR("signature", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw_s3, signature,
+	                     signature_names, ARRAY_LEN(signature_names)),
 	STR("credentials_file", struct raw_s3, credentials_file), STR("profile", struct raw_s3, profile),
 	STR("ca_file", struct raw_s3, ca_file), STR("congestion", struct raw_s3, congestion),
 	CYAML_FIELD_UINT_PTR("connections", CYAML_FLAG_POINTER | OPT, struct raw_s3, connections),
@@ -446,6 +452,8 @@ take_s3(struct loader *l, const struct raw_s3 *r)
 		c->s3_style = *r->style;
 	if (r->checksum)
 		c->s3_checksum = *r->checksum;
+	if (r->signature)
+		c->s3_signature = *r->signature;
 	take_uint(l, "s3.connections", r->connections, &c->s3_connections, 1, 4096);
 	take_duration(l, "s3.timeout", r->timeout, &c->s3_timeout_ns, 10 * minute);
 	if (c->s3_timeout_ns < 1000000000)

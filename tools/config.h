@@ -31,6 +31,7 @@ struct config {
 	char s3_endpoint[256], s3_region[64];         /* "": see store/s3.h; used with s3:// only */
 	enum s3_style s3_style;
 	enum s3_checksum s3_checksum;
+	enum s3_signature s3_signature;
 	char s3_credentials[512], s3_profile[64], s3_ca_file[512], s3_congestion[16];
 	uint32_t s3_connections;                      /* all cores */
 	uint64_t s3_timeout_ns, s3_hedge_after_ns;

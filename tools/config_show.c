@@ -17,8 +17,9 @@ s3_tree(const struct config *c)
 
 	snprintf(time[0], 32, "%" PRIu64 "ms", c->s3_timeout_ns / 1000000);
 	snprintf(time[1], 32, "%" PRIu64 "ms", c->s3_hedge_after_ns / 1000000);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "endpoint", c->s3_endpoint,
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "endpoint", c->s3_endpoint,
 		"region", c->s3_region, "style", styles[c->s3_style], "checksum", checksums[c->s3_checksum],
+		"signature", c->s3_signature == S3_V2 ? "v2" : "v4",
 		"credentials_file", c->s3_credentials, "profile", c->s3_profile, "ca_file", c->s3_ca_file,
 		"congestion", c->s3_congestion, "connections", (json_int_t)c->s3_connections, "timeout", time[0],
 		"hedge_after", time[1]);
@@ -212,6 +213,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"  region: \"%s\"               # \"\": us-east-1\n"
 		"  style: %s              # path (HOST/BUCKET), virtual (BUCKET.HOST), auto: virtual on AWS, path elsewhere\n"
 		"  checksum: sha256         # of what is put: sha256 (every server checks it), md5, crc32c (cheapest; AWS), none\n"
+		"  signature: v4            # v2 for old endpoints, in builds with LIBS3 = 1 (config.mk)\n"
 		"  credentials_file: \"%s\"     # as of the AWS command line; \"\": the environment, then ~/.aws/credentials\n"
 		"  profile: \"%s\"              # in that file; \"\": AWS_PROFILE, then default\n"
 		"  ca_file: \"%s\"              # who signs the server's certificate; \"\": the system's list\n"

@@ -28,6 +28,7 @@ only zstd          store/codec
 only lz4           store/codec
 only curl/         store/http tools/control_client
 only expat         store/s3_xml
+only libs3         store/s3v2
 only cyaml/        tools/config
 only microhttpd    tools/admin
 only sys/sdt       reactor/probe

@@ -1,5 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "store/s3v2.h"
 #include "tools/volume.h"
+
+static int
+open_bucket(struct objstore **out, const struct config *c, const struct s3_opts *s3, char why[256])
+{
+	if (c->s3_signature == S3_V4)
+		return s3_open(out, c->objects, s3, why);
+#ifdef HAVE_LIBS3
+	return s3v2_open(out, c->objects, s3, why);
+#else
+	snprintf(why, 256, "s3.signature: v2 is for a dittofs that was built with LIBS3 = 1 (config.mk); this one speaks v4");
+	return -EINVAL;
+#endif
+}
 
 int
 volume_store_open(struct objstore **out, const struct config *c, int cores, bool create, char why[256])
@@ -12,7 +28,7 @@ volume_store_open(struct objstore **out, const struct config *c, int cores, bool
 	};
 
 	if (strncmp(c->objects, "s3://", 5) == 0)
-		return s3_open(out, c->objects, &s3, why);
+		return open_bucket(out, c, &s3, why);
 	return objstore_open(out, c->objects, create, why);
 }
 

@@ -375,8 +375,10 @@ def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--binary", required=True)
     a.add_argument("--only", action="append", help="only what has this in its name")
+    a.add_argument("--signature", choices=("v4", "v2"), default="v4", help="v2: for a build with LIBS3=1")
     a.add_argument("--keep", action="store_true", help="keep the directory")
     args = a.parse_args()
+    Server.signature = args.signature
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     top = tempfile.mkdtemp(prefix="s3-", dir=os.environ.get("TMPDIR", "/var/tmp"))
     random.seed(1)

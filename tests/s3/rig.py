@@ -34,7 +34,7 @@ s3:
   region: us-east-1
   style: path
   credentials_file: %(credentials)s
-%(more)s
+  signature: %(signature)s
 shares:
   - name: /export
 """
@@ -120,8 +120,9 @@ class Proxy(proxy.Control):
 class Server:
     """dittofs on a volume of its own in directory `name`."""
     started = []  # all processes ever
+    signature = "v4"
 
-    def __init__(self, top, name, binary, gateway, proxy_port, journal="256MiB", buffer="96MiB", prefix=None, more=""):
+    def __init__(self, top, name, binary, gateway, proxy_port, journal="256MiB", buffer="96MiB", prefix=None):
         self.dir = os.path.join(top, name)
         self.binary = binary
         self.log = self.dir + ".log"
@@ -137,7 +138,7 @@ class Server:
         with open(self.config, "w") as f:
             f.write(CONFIG % {"objects": "s3://%s/%s" % (gateway.env["S3_BUCKET"], prefix or name), "control": self.dir + "/control",
                               "endpoint": "%s:%d" % (HOST, proxy_port), "credentials": credentials, "journal": journal,
-                              "buffer": buffer, "more": more})
+                              "buffer": buffer, "signature": self.signature})
 
     def run(self, *args):
         """A command of dittofs where the hosts file is ours: (status, output)."""
