@@ -323,7 +323,7 @@ flush_failed(const char *what, int res)
 		return; /* one of those that were under way */
 	if (c->failures++ == 0 && atomic_fetch_add(&cores_failing, 1) == 0)
 		log_error("%s does not take what was written (%s): it stays in the journal, and is tried again",
-		          what, strerror(-res < 1000 ? -res : EIO));
+		          what, objstore_error(res));
 	wait = MIN(wait, BACKOFF_MAX_NS);
 	/* Not all cores, nor all servers, at the same instant. */
 	wait = wait / 2 + mix64(reactor_wall_ns() + (uint64_t)reactor_core()) % (wait / 2);

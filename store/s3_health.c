@@ -12,6 +12,8 @@
 #define SECOND 1000000000ull
 /* One request in trouble beside others that work is no outage. */
 #define RECENT_NS (2 * SECOND)
+/* Whoever puts something asks again by himself: no need to hold him up, nor the end of the server. */
+#define GONE_NS (5 * SECOND)
 /* What is said again only after so long, where some requests work and others are refused. */
 #define AGAIN_NS (60 * SECOND)
 
@@ -48,10 +50,12 @@ s3_health_bad(struct s3 *s, enum s3_health what, const char *why)
 }
 
 bool
-s3_health_gone(const struct s3 *s)
+s3_health_gone(const struct s3 *s, bool urgent)
 {
+	uint64_t limit = urgent ? s->timeout_ns : MIN(s->timeout_ns, GONE_NS);
+
 	return atomic_load_explicit(&s->health, memory_order_relaxed) != S3_UP &&
-	       reactor_now_ns() - atomic_load_explicit(&s->health_since_ns, memory_order_relaxed) > s->timeout_ns;
+	       reactor_now_ns() - atomic_load_explicit(&s->health_since_ns, memory_order_relaxed) > limit;
 }
 
 void
