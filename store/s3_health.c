@@ -12,7 +12,7 @@
 #define SECOND 1000000000ull
 /* One request in trouble beside others that work is no outage. */
 #define RECENT_NS (2 * SECOND)
-/* Whoever puts something asks again by himself: no need to hold him up, nor the end of the server. */
+/* Uploads and clients ask again by themselves: then nobody holds buffers, or the end of the server, for retries. */
 #define GONE_NS (5 * SECOND)
 /* What is said again only after so long, where some requests work and others are refused. */
 #define AGAIN_NS (60 * SECOND)
@@ -50,12 +50,10 @@ s3_health_bad(struct s3 *s, enum s3_health what, const char *why)
 }
 
 bool
-s3_health_gone(const struct s3 *s, bool urgent)
+s3_health_gone(const struct s3 *s)
 {
-	uint64_t limit = urgent ? s->timeout_ns : MIN(s->timeout_ns, GONE_NS);
-
 	return atomic_load_explicit(&s->health, memory_order_relaxed) != S3_UP &&
-	       reactor_now_ns() - atomic_load_explicit(&s->health_since_ns, memory_order_relaxed) > limit;
+	       reactor_now_ns() - atomic_load_explicit(&s->health_since_ns, memory_order_relaxed) > MIN(s->timeout_ns, GONE_NS);
 }
 
 void

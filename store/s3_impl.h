@@ -181,7 +181,7 @@ void s3_request_reloaded(struct s3_request *q);
 void s3_health_good(struct s3 *s);
 void s3_health_bad(struct s3 *s, enum s3_health what, const char *why);
 /* It has been away for so long that nobody should wait for retries. */
-bool s3_health_gone(const struct s3 *s, bool urgent);
+bool s3_health_gone(const struct s3 *s);
 /* A sentence about an answer that refuses, naming the setting. */
 void s3_health_sentence(const struct s3 *s, const struct s3_cred *c, const struct s3_request *q, char why[320]);
 

@@ -314,7 +314,7 @@ pause_or_give_up(struct s3_request *q, uint64_t first_ns, const char *why)
 		ns = MAX(ns, (uint64_t)q->answer->retry_after_s * 1000 * MS);
 	if (q->attempt >= 2 || now + ns > q->deadline_ns)
 		s3_health_bad(s, S3_AWAY, why);
-	if (now + ns > q->deadline_ns || s3_health_gone(s, q->urgent)) {
+	if (now + ns > q->deadline_ns || s3_health_gone(s)) {
 		finish(q, -E_JUKEBOX);
 		return;
 	}
