@@ -55,6 +55,18 @@ cdir_bytes(struct cdir *d, uint64_t more, uint64_t less)
 }
 
 bool
+cdir_reserve(struct cdir *d, uint64_t bytes)
+{
+	uint64_t was = d->bytes, max = cdir_budget() * (uint64_t)cache_disk_opts.cores;
+
+	do
+		if (was + bytes > max)
+			return false;
+	while (!atomic_compare_exchange_weak(&d->bytes, &was, was + bytes));
+	return true;
+}
+
+bool
 diskcache_dir(int i, struct diskcache_dir *out)
 {
 	struct cdir *d = &dirs[i];

@@ -206,7 +206,8 @@ evict_run(struct clog *l)
 			if (l->evict.step.res < 0)
 				cdir_break(l->dir, "deleting a file", l->evict.step.res);
 			evict_end(l);
-			if (!l->dir->broken || l->oldest == NO_SLOT || l->evict.stage != EVICT_IDLE)
+			if (l->evict.stage != EVICT_IDLE || l->oldest == NO_SLOT || dcore->quit ||
+			    (!l->dir->broken && l->bytes <= cdir_budget()))
 				return;
 			/* The next in another lap: there may be thousands. */
 			take_oldest(l);

@@ -84,7 +84,9 @@ void cseg_direct(const struct cseg *s);
 void cseg_put(struct cseg *s);
 /* Goes round the others, and comes home. */
 void cseg_tell(struct cseg *s, void (*visit)(struct cseg *s), void (*told)(struct cseg *s));
-/* It has so many bytes now. */
+/* False: all cores together would have more than they may. */
+bool cdir_reserve(struct cdir *d, uint64_t bytes);
+/* Its files have so many bytes more or less. */
 void cdir_bytes(struct cdir *d, uint64_t more, uint64_t less);
 /* The directory is not used any more, for the reason that one line tells. */
 void cdir_break(struct cdir *d, const char *what, int err);

@@ -128,11 +128,15 @@ make_segment(struct clog *l)
 	}
 	if (l->bytes + cdir_segment_bytes() > cdir_budget() || dcore->free_slot == NO_SLOT)
 		return; /* the eviction kicks */
+	if (!cdir_reserve(l->dir, cdir_segment_bytes()))
+		return; /* after a change of the number of cores others may still have more than their share */
 	s = cseg_new(l->dir, cdir_serial(), cdir_segment_bytes(), (uint32_t)reactor_core());
-	if (!s)
+	if (!s) {
+		cdir_bytes(l->dir, 0, cdir_segment_bytes());
 		return;
+	}
 	l->made = s;
-	log_bytes(l, s->bytes, 0);
+	l->bytes += s->bytes;
 	l->stage = LOG_MAKE;
 	worker_run(&l->work, make_run, &l->step);
 }
