@@ -123,9 +123,6 @@ void world_name(char name[LOAD_NAME], char kind, uint32_t worker, uint64_t id);
 const uint8_t *world_page(const struct world *world, uint64_t off);
 /* COMMIT of the data file or the fresh one, waited for. */
 void world_commit(struct worker *w, const struct nfs_fh *fh);
-/* Runs one call to its end and takes its result; setup only. */
-struct rpc_call *once(struct worker *w);
-uint32_t once_wait(struct worker *w, struct nfs_result *r);
 
 /* ---- op.c */
 /* The operation with that name, or -1. */

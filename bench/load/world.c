@@ -77,22 +77,20 @@ on_once(struct rpc_call *call)
 	one.done = true;
 }
 
-struct rpc_call *
-once(struct worker *w)
+static struct rpc_call *
+once(void)
 {
-	(void)w;
 	one.call.done = on_once;
 	one.done = false;
 	return &one.call;
 }
 
-uint32_t
-once_wait(struct worker *w, struct nfs_result *r)
+/* Its status; the result is in one.result. */
+static uint32_t
+once_wait(struct worker *w)
 {
 	if (rpc_loop_until(&w->loop, &one.done, TIMEOUT_MS) < 0)
 		measure_fail("no answer", ETIMEDOUT);
-	if (r)
-		*r = one.result;
 	return one.result.status;
 }
 
@@ -100,7 +98,7 @@ static void
 must(struct worker *w, const char *what)
 {
 	char msg[200];
-	uint32_t status = once_wait(w, NULL);
+	uint32_t status = once_wait(w);
 
 	if (status != NFS_OK) {
 		snprintf(msg, sizeof(msg), "%s: %s", what, nfs_status_name(status));
@@ -111,7 +109,7 @@ must(struct worker *w, const char *what)
 void
 world_commit(struct worker *w, const struct nfs_fh *fh)
 {
-	nfs_commit(once(w), &w->conn[0], fh, 0, 0);
+	nfs_commit(once(), &w->conn[0], fh, 0, 0);
 	must(w, "COMMIT");
 }
 
@@ -120,11 +118,11 @@ folder(struct worker *w, const struct nfs_fh *parent, const char *name)
 {
 	uint32_t status;
 
-	nfs_mkdir(once(w), &w->conn[0], parent, name, &dir_mode);
-	status = once_wait(w, NULL);
+	nfs_mkdir(once(), &w->conn[0], parent, name, &dir_mode);
+	status = once_wait(w);
 	if (status != NFS_OK && status != NFSERR_EXIST)
 		must(w, name);
-	nfs_lookup(once(w), &w->conn[0], parent, name);
+	nfs_lookup(once(), &w->conn[0], parent, name);
 	must(w, name);
 	return one.result.fh;
 }
@@ -132,9 +130,9 @@ folder(struct worker *w, const struct nfs_fh *parent, const char *name)
 static struct nfs_fh
 file(struct worker *w, const struct nfs_fh *parent, const char *name)
 {
-	nfs_create(once(w), &w->conn[0], parent, name, NFS_UNCHECKED, &file_mode, 0);
+	nfs_create(once(), &w->conn[0], parent, name, NFS_UNCHECKED, &file_mode, 0);
 	must(w, name);
-	nfs_lookup(once(w), &w->conn[0], parent, name);
+	nfs_lookup(once(), &w->conn[0], parent, name);
 	must(w, name);
 	return one.result.fh;
 }
@@ -280,8 +278,8 @@ prepare_files(struct worker *w)
 	if (!d->handle || !d->fileid)
 		measure_fail("memory", ENOMEM);
 	snprintf(mark, sizeof(mark), "made.%llu.%u", (unsigned long long)o->files, o->dirs);
-	nfs_lookup(once(w), &w->conn[0], &d->base, mark);
-	if (once_wait(w, NULL) == NFS_OK)
+	nfs_lookup(once(), &w->conn[0], &d->base, mark);
+	if (once_wait(w) == NFS_OK)
 		c.end = d->nhandles;
 	crowd_run(&c);
 	file(w, &d->base, mark);
@@ -326,8 +324,8 @@ prepare_data(struct worker *w)
 void
 world_fresh(struct worker *w, bool make)
 {
-	nfs_remove(once(w), &w->conn[0], &w->world->base, "fresh");
-	if (once_wait(w, NULL) != NFSERR_NOENT && one.result.status != NFS_OK)
+	nfs_remove(once(), &w->conn[0], &w->world->base, "fresh");
+	if (once_wait(w) != NFSERR_NOENT && one.result.status != NFS_OK)
 		must(w, "remove fresh");
 	if (make)
 		w->world->fresh = file(w, &w->world->base, "fresh");
