@@ -354,6 +354,11 @@ peek_run(struct shard_call *c)
 {
 	struct inode_peek *p = container_of(c, struct inode_peek, call);
 
+	/* In short form it may stay so. */
+	if (!inode_known(p->ino) && attrcache_get(p->ino, &p->attr)) {
+		shard_reply(c, p->gen == 0 || p->gen == p->attr.gen ? 0 : -ESTALE);
+		return;
+	}
 	p->step.resume = peek_resume;
 	if (inode_get(&p->get, p->ino, p->gen, &p->step) == OP_DONE)
 		peek_answer(p, p->step.res);
