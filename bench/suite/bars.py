@@ -135,7 +135,7 @@ def reactor_row(samples, ident, what, key):
 
 
 def count_rows(counts):
-    """The bars on what a call may cost: calls by enter, and nothing allocated, locked or copied."""
+    """The bars on what a call may cost: calls by enter, and nothing allocated, locked or copied in 19 calls of 20 (a timer may)."""
     rows = []
     for key, c in counts.items():
         hot = not key.startswith(("writesync", "create", "readdirplus"))
@@ -144,7 +144,7 @@ def count_rows(counts):
         if c.get("ops_per_enter") is not None and key.endswith("@64"):
             entry["enter_reached"] = c["ops_per_enter"] >= 8
         if hot:
-            entry["clean"] = all(c.get(k, 0) < 0.01 for k in ("allocs", "locks", "copies"))
+            entry["clean"] = all(c.get(k, 0) < 0.05 for k in ("allocs", "locks", "copies"))
         rows.append(entry)
     return rows
 

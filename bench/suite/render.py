@@ -149,7 +149,7 @@ def plots(samples, out):
     for test, title in (("getattr", "GETATTR"), ("read4k", "READ of 4 KiB")):
         line("depth_" + test, title + " against calls outstanding", "calls a second", "outstanding, all connections", [
             (who, [(s["depth"], s[ops]) for s in samples if s["key"].startswith("sweep %s@" % test) and s["subject"] == who])
-            for who in SUBJECTS])
+            for who in SUBJECTS], log_y=True)
     line("open_loop", "Latency at a fixed rate, 99th percentile", "µs", "calls a second", [
         (who, [(s["rate"], s["p99_us"]) for s in samples if s["key"].startswith("open ") and s["subject"] == who])
         for who in ("dittofs", "ganesha")], log_y=True)
