@@ -478,7 +478,7 @@ garbage_run(struct garbage *g)
 	}
 failed:
 	if (!g->complained)
-		log_warn("deleting what is not needed any more: error %d; it is tried again", g->step.res);
+		log_warn("deleting what is not needed any more: %s; it is tried again", objstore_error(g->step.res));
 	g->complained = true;
 	rest(g, FAILED_NS);
 }

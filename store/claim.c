@@ -274,7 +274,6 @@ struct guard_core {
 
 struct claim_guard {
 	struct objstore *store;
-	uint64_t epoch;
 	char next[192]; /* the object of the next epoch */
 	void (*fenced)(const struct claim_owner *by);
 	_Atomic bool is_fenced;
@@ -393,7 +392,6 @@ claim_guard(struct objstore *store, const char *prefix, uint64_t epoch, void (*f
 	if (!g)
 		return -ENOMEM;
 	g->store = store;
-	g->epoch = epoch;
 	g->fenced = fenced;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	owner_name(g->next, prefix, epoch + 1, "");

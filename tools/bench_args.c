@@ -43,7 +43,7 @@ bench_size(const char *cmd, const char *opt, const char *s, uint64_t lo, uint64_
 {
 	if (parse_size(s, out) == 0 && *out >= lo && *out <= hi)
 		return 0;
-	cmd_fail(cmd, "--%s: a size like 64KiB or 1GiB, from %s to %s, not '%s'", opt, bench_human(lo), bench_human(hi), s);
+	cmd_fail(cmd, "--%s: a size like 64KiB or 1GiB, from %s to %s, not '%s'", opt, format_bytes(lo), format_bytes(hi), s);
 	return 2;
 }
 

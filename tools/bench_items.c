@@ -252,7 +252,7 @@ forget(struct run *r)
 	else if (left < 0)
 		bench_note(r->rep, "Reads: this machine's cache may have served them (it cannot be asked: %s).", strerror((int)-left));
 	else if (left > 0)
-		bench_note(r->rep, "Reads: this machine's cache still held %s of the files and may have served them.", bench_human((uint64_t)left));
+		bench_note(r->rep, "Reads: this machine's cache still held %s of the files and may have served them.", format_bytes((uint64_t)left));
 	else
 		bench_note(r->rep, "Reads: %s; a server's own cache was not dropped.", dropped ?
 			"all caches of this machine were dropped before" : "this machine's cache of the files was dropped before");
@@ -280,7 +280,7 @@ open_lanes(struct run *r, char why[256])
 		l->id = i;
 		l->buf = aligned_alloc(PAGE, ROUND_UP(buf, PAGE));
 		if (!l->buf) {
-			snprintf(why, 256, "no memory for %d threads with %s of buffers each", o->threads, bench_human(buf));
+			snprintf(why, 256, "no memory for %d threads with %s of buffers each", o->threads, format_bytes(buf));
 			return -ENOMEM;
 		}
 		/* Random, so that nothing on the way can make it smaller. */
@@ -317,7 +317,7 @@ check_room(struct run *r, char why[256])
 	}
 	if (room < need) {
 		snprintf(why, 256, "%.120s has no room: %s are needed, %s are free; --big-file-size and --small-file-count make it less",
-			o->target, bench_human(need), bench_human(room));
+			o->target, format_bytes(need), format_bytes(room));
 		return -ENOSPC;
 	}
 	return 0;

@@ -26,22 +26,6 @@ bench_cpu_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-const char *
-bench_human(uint64_t bytes)
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-	static char out[4][32];
-	static unsigned at;
-	double v = (double)bytes;
-	size_t u = 0;
-
-	for (; v >= 1024 && u + 1 < ARRAY_LEN(units); u++)
-		v /= 1024;
-	at = (at + 1) % 4;
-	snprintf(out[at], sizeof(out[at]), v == (double)(uint64_t)v ? "%.0f %s" : "%.1f %s", v, units[u]);
-	return out[at];
-}
-
 /* Files are large things, objects are not. */
 static bool
 takes_seconds(const struct bench_result *r)

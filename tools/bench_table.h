@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "reactor/hist.h"
+#include "tools/config.h"
 
 #define BENCH_ITEMS_MAX 16
 #define BENCH_NOTES_MAX 12
@@ -44,7 +45,5 @@ json_t *bench_notes_json(const struct bench_report *r);
 
 /* CPU time of this process and of the kernel for it. */
 uint64_t bench_cpu_ns(void);
-/* "1.5 GiB"; static, overwritten by the fifth call after it. */
-const char *bench_human(uint64_t bytes);
 
 #endif

@@ -95,7 +95,7 @@ show(const struct bench_watch *w, uint64_t since_ns)
 	if (w->total == 0)
 		rate[0] = '\0';
 	else if (w->bytes)
-		snprintf(rate, sizeof(rate), "%s of %s, %.0f MiB/s", bench_human(done), bench_human(w->total),
+		snprintf(rate, sizeof(rate), "%s of %s, %.0f MiB/s", format_bytes(done), format_bytes(w->total),
 			(double)done / (double)MIB / s);
 	else
 		snprintf(rate, sizeof(rate), "%" PRIu64 " of %" PRIu64 ", %.0f/s", done, w->total, (double)done / s);

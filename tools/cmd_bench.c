@@ -53,17 +53,17 @@ print_server(const struct counters *d)
 			printf("%-16s %18" PRIu64 " %15.3f ms\n", p->name, p->calls, (double)p->ns / 1e6 / (double)p->calls);
 	}
 	printf("%-16s %18" PRIu64 "\n%-16s %18" PRIu64 "\n", "object GET", d->gets, "object PUT", d->puts);
-	printf("CPU %.1f %% of one core, memory %s\n", 100.0 * (double)d->cpu_ns / (double)d->time_ns, bench_human(d->rss_bytes));
+	printf("CPU %.1f %% of one core, memory %s\n", 100.0 * (double)d->cpu_ns / (double)d->time_ns, format_bytes(d->rss_bytes));
 }
 
 static void
 print_head(const struct bench_opts *o)
 {
 	printf("%s: %d thread%s, each with a file of %s in blocks of %s", o->target, o->threads, o->threads > 1 ? "s" : "",
-		bench_human(o->big_bytes), bench_human(o->block_bytes));
+		format_bytes(o->big_bytes), format_bytes(o->block_bytes));
 	if (o->ops == &bench_nfs)
 		printf(" (%d under way)", o->depth);
-	printf(" and %u of %s\n\n", o->small_count, bench_human(o->small_bytes));
+	printf(" and %u of %s\n\n", o->small_count, format_bytes(o->small_bytes));
 }
 
 static int

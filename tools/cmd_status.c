@@ -8,23 +8,6 @@
 #include "tools/control_client.h"
 #include "tools/latency_table.h"
 
-/* 1536 -> "1.5 KiB"; four buffers, so that one printf may use several. */
-static const char *
-human(uint64_t bytes)
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-	static char out[4][32];
-	static unsigned at;
-	double v = (double)bytes;
-	size_t u = 0;
-
-	for (; v >= 1024 && u + 1 < ARRAY_LEN(units); u++)
-		v /= 1024;
-	at = (at + 1) % 4;
-	snprintf(out[at], sizeof(out[at]), u ? "%.1f %s" : "%.0f %s", v, units[u]);
-	return out[at];
-}
-
 static uint64_t
 n(const json_t *j, const char *key)
 {
@@ -47,7 +30,7 @@ print_shares(const json_t *shares)
 
 	printf("\n%-24s %12s %12s  %s\n", "SHARE", "USED", "INODES", "ACCESS");
 	json_array_foreach(shares, i, e)
-		printf("%-24s %12s %12" PRIu64 "  %s, squash %s\n", s(e, "name"), human(n(e, "used_bytes")), n(e, "used_inodes"),
+		printf("%-24s %12s %12" PRIu64 "  %s, squash %s\n", s(e, "name"), format_bytes(n(e, "used_bytes")), n(e, "used_inodes"),
 			json_is_true(json_object_get(e, "read_only")) ? "read only" : "read and write", s(e, "squash"));
 }
 
@@ -60,7 +43,7 @@ print_clients(const json_t *clients)
 	printf("\n%-24s %5s %12s %12s %12s  %s\n", "CLIENT", "CONNS", "CALLS", "RECEIVED", "SENT", "MOUNTS");
 	json_array_foreach(clients, i, e) {
 		printf("%-24s %5" PRIu64 " %12" PRIu64 " %12s %12s ", s(e, "address"), n(e, "connections"), n(e, "calls"),
-			human(n(e, "bytes_in")), human(n(e, "bytes_out")));
+			format_bytes(n(e, "bytes_in")), format_bytes(n(e, "bytes_out")));
 		json_array_foreach(json_object_get(e, "mounts"), k, m)
 			printf(" %s", json_string_value(m));
 		putchar('\n');
@@ -78,7 +61,7 @@ print_requests(const json_t *store)
 	printf("\n%-12s %12s %12s %10s %10s  %s\n", "REQUESTS", "COUNT", "BYTES", "ERRORS", "RETRIES", s(store, "url"));
 	json_array_foreach(json_object_get(store, "requests"), i, e)
 		printf("%-12s %12" PRIu64 " %12s %10" PRIu64 " %10" PRIu64 "\n", s(e, "class"), n(e, "requests"),
-			human(n(e, "bytes")), n(e, "errors"), n(e, "retries"));
+			format_bytes(n(e, "bytes")), n(e, "errors"), n(e, "retries"));
 }
 
 static void
@@ -89,9 +72,9 @@ print_memory(const json_t *mem)
 
 	printf("\n%-24s %12s %12s\n", "MEMORY", "USED", "OF");
 	json_array_foreach(json_object_get(mem, "pools"), i, e)
-		printf("%-24s %12s %12s\n", s(e, "pool"), human(n(e, "used_bytes")), human(n(e, "total_bytes")));
-	printf("%-24s %12s %12s  (peak %s)\n", "process, against budget", human(n(mem, "rss_bytes")), human(n(mem, "budget_bytes")),
-		human(n(mem, "peak_rss_bytes")));
+		printf("%-24s %12s %12s\n", s(e, "pool"), format_bytes(n(e, "used_bytes")), format_bytes(n(e, "total_bytes")));
+	printf("%-24s %12s %12s  (peak %s)\n", "process, against budget", format_bytes(n(mem, "rss_bytes")), format_bytes(n(mem, "budget_bytes")),
+		format_bytes(n(mem, "peak_rss_bytes")));
 }
 
 static void
@@ -112,12 +95,12 @@ print_pending(const json_t *p)
 {
 	int64_t eta = json_integer_value(json_object_get(p, "eta_s"));
 
-	printf("\npending   %s in %" PRIu64 " files, %" PRIu64 " uploads under way at %s/s", human(n(p, "bytes")), n(p, "files"),
-		n(p, "uploads_now"), human(n(p, "bytes_per_second")));
+	printf("\npending   %s in %" PRIu64 " files, %" PRIu64 " uploads under way at %s/s", format_bytes(n(p, "bytes")), n(p, "files"),
+		n(p, "uploads_now"), format_bytes(n(p, "bytes_per_second")));
 	if (eta > 0)
 		printf(", about %" PRId64 " s to go", eta);
 	puts(json_is_true(json_object_get(p, "store_away")) ? "; the object store takes nothing just now" : "");
-	printf("uploaded  %s in %" PRIu64 " objects, %" PRIu64 " errors; durability %s\n", human(n(p, "uploaded_bytes")),
+	printf("uploaded  %s in %" PRIu64 " objects, %" PRIu64 " errors; durability %s\n", format_bytes(n(p, "uploaded_bytes")),
 		n(p, "uploaded_objects"), n(p, "errors"), s(p, "durability"));
 }
 
@@ -135,14 +118,14 @@ print_cache(const json_t *cache)
 	json_t *e;
 	size_t i;
 
-	printf("cache     memory %s, %.1f %% of %" PRIu64 " look-ups hit, %" PRIu64 " evicted\n", human(n(cache, "bytes")),
+	printf("cache     memory %s, %.1f %% of %" PRIu64 " look-ups hit, %" PRIu64 " evicted\n", format_bytes(n(cache, "bytes")),
 		percent(hits, all), all, n(cache, "evicted"));
 	if (json_array_size(json_object_get(disk, "dirs")) == 0)
 		return;
 	printf("          disk, %.1f %% of %" PRIu64 " look-ups hit, %" PRIu64 " frames, %" PRIu64 " evicted, %" PRIu64 " damaged\n",
 		percent(near, asked), asked, n(disk, "frames"), n(disk, "evicted"), n(disk, "damaged"));
 	json_array_foreach(json_object_get(disk, "dirs"), i, e)
-		printf("          %s: %s, %s of %s\n", s(e, "path"), s(e, "state"), human(n(e, "bytes")), human(n(e, "max_bytes")));
+		printf("          %s: %s, %s of %s\n", s(e, "path"), s(e, "state"), format_bytes(n(e, "bytes")), format_bytes(n(e, "max_bytes")));
 }
 
 static void
@@ -156,7 +139,7 @@ print_status(const json_t *j)
 	print_shares(json_object_get(j, "shares"));
 	print_clients(json_object_get(j, "clients"));
 	print_pending(pend);
-	printf("journal   %s of %s\n", human(n(jour, "used_bytes")), human(n(jour, "total_bytes")));
+	printf("journal   %s of %s\n", format_bytes(n(jour, "used_bytes")), format_bytes(n(jour, "total_bytes")));
 	print_cache(json_object_get(j, "cache"));
 	printf("deletion  %" PRIu64 " waiting, %" PRIu64 " objects deleted\n", n(garbage, "waiting"), n(garbage, "deleted_objects"));
 	print_requests(json_object_get(j, "object_store"));

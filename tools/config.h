@@ -80,6 +80,8 @@ char *config_show_json(const struct config *c);
 
 /* "300MiB", "1GiB", "64KiB", "4096": -EINVAL.  Powers of two; "MB" is refused as ambiguous. */
 int parse_size(const char *s, uint64_t *bytes);
+/* "1.5 GiB", for people; static, overwritten by the fourth call after it. */
+const char *format_bytes(uint64_t bytes);
 /* "5s", "250ms", "50us", "1h", "0": -EINVAL. */
 int parse_duration(const char *s, uint64_t *ns);
 /* "auto", "path", "virtual": -EINVAL. */

@@ -46,6 +46,22 @@ parse_size(const char *s, uint64_t *bytes)
 	return parse_unit(s, units, ARRAY_LEN(units), bytes);
 }
 
+const char *
+format_bytes(uint64_t bytes)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	static char out[4][32];
+	static unsigned at;
+	double v = (double)bytes;
+	size_t u = 0;
+
+	for (; v >= 1024 && u + 1 < ARRAY_LEN(units); u++)
+		v /= 1024;
+	at = (at + 1) % 4;
+	snprintf(out[at], sizeof(out[at]), v == (double)(uint64_t)v ? "%.0f %s" : "%.1f %s", v, units[u]);
+	return out[at];
+}
+
 int
 parse_duration(const char *s, uint64_t *ns)
 {

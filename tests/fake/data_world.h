@@ -45,6 +45,17 @@ static struct {
 
 static const struct cred superuser = { 0 };
 
+/* n bytes that no other seed has. */
+HELPER void
+data_fill(uint8_t *p, size_t n, uint64_t seed)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (i % 8 == 0)
+			seed = mix64(seed + i + 1);
+		p[i] = (uint8_t)(seed >> (i % 8 * 8));
+	}
+}
+
 HELPER int
 data_init(int core, void *arg)
 {

@@ -9,16 +9,6 @@ TestSuite(file, .timeout = 120);
 static uint8_t out[4 * MIB], in[4 * MIB];
 
 static void
-fill(uint8_t *p, size_t n, uint64_t seed)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (i % 8 == 0)
-			seed = mix64(seed + i + 1);
-		p[i] = (uint8_t)(seed >> (i % 8 * 8));
-	}
-}
-
-static void
 check_bytes(struct fref f, uint64_t off, const uint8_t *want, uint32_t len)
 {
 	memset(in, 0xaa, len);
@@ -34,7 +24,7 @@ Test(file, written_bytes_are_read_before_and_after_the_upload)
 
 	data_start(2);
 	f = data_create("a");
-	fill(out, 3 * MIB, 1);
+	data_fill(out, 3 * MIB, 1);
 	for (uint32_t at = 0; at < 3 * MIB; at += FILE_IO_MAX)
 		cr_assert(eq(int, data_write(f, at, out + at, FILE_IO_MAX, STABLE_UNSTABLE), 0));
 	check_bytes(f, 0, out, 3 * MIB);
@@ -129,7 +119,7 @@ Test(file, holes_read_as_zeros)
 	f = data_create("sparse");
 	cr_assert(eq(int, data_read_as(f, &superuser, 0, in, 100, &eof), 0));
 	cr_assert(eof);
-	fill(out, 100, 9);
+	data_fill(out, 100, 9);
 	cr_assert(eq(int, data_write(f, 5 * GIB, out, 100, STABLE_UNSTABLE), 0));
 	for (int again = 0; again < 3; again++) {
 		check_bytes(f, 0, zeros, MIB);
@@ -168,7 +158,7 @@ Test(file, reads_of_many_pieces_are_short)
 	f = data_create("f");
 	memset(out, 0, MIB);
 	for (uint64_t at = 0; at < MIB; at += 2048) {
-		fill(out + at, 1000, at);
+		data_fill(out + at, 1000, at);
 		cr_assert(eq(int, data_write(f, at, out + at, 1000, STABLE_UNSTABLE), 0));
 	}
 	cr_assert(eq(int, data_truncate(f, MIB), 0));
@@ -205,7 +195,7 @@ Test(file, lost_and_damaged_objects_are_errors)
 	lost = data_create("lost");
 	damaged = data_create("damaged");
 	good = data_create("good");
-	fill(out, 2 * MIB, 3);
+	data_fill(out, 2 * MIB, 3);
 	for (int i = 0; i < 2; i++) {
 		cr_assert(eq(int, data_write(i ? damaged : lost, 0, out, MIB, STABLE_UNSTABLE), 0));
 		cr_assert(eq(int, data_write(i ? damaged : lost, MIB, out + MIB, MIB, STABLE_FILE_SYNC), 0));
@@ -244,7 +234,7 @@ Test(file, damaged_journals_are_errors)
 	log_set_level((enum log_level)-1);
 	bad = data_create("bad");
 	good = data_create("good");
-	fill(out, MIB, 3);
+	data_fill(out, MIB, 3);
 	cr_assert(eq(int, data_write(bad, 0, out, 60000, STABLE_FILE_SYNC), 0));
 	cr_assert(eq(int, data_write(good, 0, out, 60000, STABLE_FILE_SYNC), 0));
 	data_close();
@@ -307,7 +297,7 @@ Test(file, what_was_cut_without_a_record_stays_cut)
 	cut = data_create("cut");
 	kept = data_create("kept");
 	other = data_create("other");
-	fill(out, 100000, 1);
+	data_fill(out, 100000, 1);
 	cr_assert(eq(int, data_write(cut, 0, out, 100000, STABLE_FILE_SYNC), 0));
 	data_drain();
 	usleep(100000); /* all is retired, and RocksDB is told */

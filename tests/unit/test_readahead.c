@@ -8,16 +8,6 @@ TestSuite(readahead, .timeout = 120);
 static uint8_t out[4 * MIB], in[4 * MIB];
 
 static void
-fill(uint8_t *p, size_t n, uint64_t seed)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (i % 8 == 0)
-			seed = mix64(seed + i + 1);
-		p[i] = (uint8_t)(seed >> (i % 8 * 8));
-	}
-}
-
-static void
 check_bytes(struct fref f, uint64_t off, const uint8_t *want, uint32_t len)
 {
 	memset(in, 0xaa, len);
@@ -34,7 +24,7 @@ cold_file(uint64_t bytes)
 	data.buf_bytes = 256 * MIB;
 	data_start(1);
 	f = data_create("f");
-	fill(out, 4 * MIB, 4);
+	data_fill(out, 4 * MIB, 4);
 	for (uint64_t at = 0; at < bytes; at += MIB)
 		cr_assert(eq(int, data_write(f, at, out + at % (4 * MIB), MIB, STABLE_UNSTABLE), 0));
 	data_drain();
