@@ -163,4 +163,23 @@ def remote_waits(rig):
     rig.table.append(("fsync on remote, store refuses", "%d × JUKEBOX, no OK; reads go on" % done[0][1], "fsync %.1f s" % (done[0][0] - lifted)))
 
 
-SCENES = [("flush", flush_waits), ("drain", drain_shows), ("durability remote", remote_waits)]
+def killed_while_away(rig):
+    """kill -9 while nothing can be uploaded: the journal has what was acknowledged, and it goes to the bucket when that is back."""
+    s = server_with(rig, "away")
+    names = ["/a%d" % i for i in range(20)]
+    rig.proxy.tell("refuse")
+    fill(s, names, MIB // 2)
+    s.kill()
+    rig.proxy.tell("accept")
+    begun = time.monotonic()
+    s.start()
+    check(s, names, MIB // 2)
+    s.drained()
+    took = time.monotonic() - begun
+    s.restart_cold()
+    check(s, names, MIB // 2)
+    s.stop()
+    rig.table.append(("kill -9, store refuses", "20 of 20 files after the start", "uploads %.1f s" % took))
+
+
+SCENES = [("flush", flush_waits), ("kill -9 while away", killed_while_away), ("drain", drain_shows), ("durability remote", remote_waits)]

@@ -74,10 +74,11 @@ ready() {
 
 port_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# One that nobody listens on and no outgoing connection takes by chance.
+# One that nobody listens on and no outgoing connection takes by chance; neighbours in pid, which may be
+# starting one too, begin two ports further on.
 find_port() { # FIRST
-	local p=$(($1 + $$ % 400)) n
-	for ((n = 0; n < 400; n++, p++)); do
+	local p=$(($1 + $$ * 2 % 800)) n
+	for ((n = 0; n < 100; n++, p++)); do
 		! port_free $p || ! port_free $((p + 1)) || { echo $p; return; }
 	done
 	die "no free port from $1 on"

@@ -262,6 +262,61 @@ Test(s3_rgw, all_of_it)
 	go_through("s3://test");
 }
 
+static void
+erase(const char *name)
+{
+	static char names[1][OBJ_NAME];
+	struct obj_req r;
+	struct iovec iov;
+
+	request(&r, &iov, "", NULL, 0);
+	snprintf(names[0], OBJ_NAME, "%s", name);
+	r.names = names;
+	r.nnames = 1;
+	cr_assert(eq(int, rig_call(0, start_del, &r), 0));
+}
+
+/* Names come and go between the pages of a list, on either side of where it is: those that stay are seen once each, in order. */
+Test(s3_rgw, a_list_that_changes_between_pages)
+{
+	static struct obj_entry entry[LIST_MAX];
+	char name[OBJ_NAME], last[OBJ_NAME] = "";
+	struct obj_req r;
+	struct iovec iov;
+	int stayed = 0;
+
+	open_store("s3://test/changing");
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "l/%02d", i);
+		cr_assert(eq(int, put(0, name, "x", 1, false), 0));
+	}
+	request(&r, &iov, "l/", NULL, 0);
+	r.entry = entry;
+	for (int page = 0; page == 0 || r.more; page++) {
+		cr_assert(page < 10);
+		r.nentries = 7;
+		cr_assert(eq(int, rig_call(0, start_list, &r), 0));
+		for (int i = 0; i < r.nentries; i++) {
+			cr_assert(strcmp(entry[i].name, last) > 0, "%s after %s", entry[i].name, last);
+			snprintf(last, sizeof(last), "%s", entry[i].name);
+			stayed += strlen(last) == 4 && (last[3] - '0') % 2 == 0;
+		}
+		snprintf(r.after, sizeof(r.after), "%s", last);
+		if (strlen(last) > 4 || (last[3] - '0') % 2 != 0)
+			erase(last); /* where the next page begins */
+		snprintf(name, sizeof(name), "l/%02d", 2 * page + 1);
+		erase(name);
+		snprintf(name, sizeof(name), "l/%02d", 29 - 2 * page);
+		erase(name);
+		snprintf(name, sizeof(name), "l/00-new%d", page);
+		cr_assert(eq(int, put(0, name, "x", 1, false), 0));
+		snprintf(name, sizeof(name), "l/28-new%d", page);
+		cr_assert(eq(int, put(0, name, "x", 1, false), 0));
+	}
+	cr_assert(eq(int, stayed, 15));
+	close_store();
+}
+
 /* 64 MiB and more, in parts. */
 Test(s3_rgw, parts)
 {
