@@ -533,6 +533,7 @@ unlock_run(struct shard_call *c)
 		i->dirty_times = false;
 		if (i->file && !l->removed)
 			file_unlocked(i);
+		l->attr.dirty = i->attr.dirty; /* replies show these */
 	}
 	names_install(l);
 	l->held = false;

@@ -47,6 +47,25 @@ Test(file, written_bytes_are_read_before_and_after_the_upload)
 	data_stop();
 }
 
+/* The reply of the SETATTR itself already shows what is left: clients believe it. */
+Test(file, a_cut_shows_what_is_left)
+{
+	struct meta_setattr m = { .sattr = { .set_size = true, .size = 65536 } };
+
+	data.file.upload_delay_ns = NEVER;
+	data_start(1);
+	m.req.f = data_create("a");
+	data_fill(out, MIB, 3);
+	cr_assert(eq(int, data_write(m.req.f, 0, out, FILE_IO_MAX, STABLE_UNSTABLE), 0));
+	cr_assert(eq(int, ON_OWNER(meta_setattr, &m), 0));
+	cr_assert(eq(u64, m.wcc.post.size, 65536));
+	cr_assert(eq(u64, m.wcc.post.used + m.wcc.post.dirty, 65536));
+	m.sattr.size = 0;
+	cr_assert(eq(int, ON_OWNER(meta_setattr, &m), 0));
+	cr_assert(eq(u64, m.wcc.post.used + m.wcc.post.dirty, 0));
+	data_stop();
+}
+
 /* A stream over several chunks by several writers: slices of many blocks, uploaded while it goes on. */
 static struct fref stream[4];
 #define STREAM (72 * MIB)
