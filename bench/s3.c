@@ -2,19 +2,21 @@
 /*
  * How close does the S3 store come to a bare libcurl multi loop that does the same PUTs and
  * GETs on the same server?  Both sign with Signature V4; the bare one hashes no payload, checks no answer,
- * and retries nothing.  In turn, medians of the rounds.
+ * and retries nothing.  In turn, medians of the rounds; a JSON line for each of put, get, and with --range GETs of
+ * so many bytes at random.
  *
- *   bench/s3 ENDPOINT BUCKET [BYTES [DEPTH [OBJECTS [ROUNDS]]]]
+ *   s3 ENDPOINT BUCKET [--bytes N] [--depth N] [--objects N] [--rounds N] [--range N] [--gets N] [--bare] [--unhashed]
  */
 #include <curl/curl.h>
+#include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
+#include "bench/lib/measure.h"
 #include "crypto/sigv4.h"
 #include "reactor/log.h"
 #include "store/s3.h"
@@ -23,27 +25,33 @@
 #define DEPTH_MAX 64
 #define ROUNDS_MAX 31
 
+enum test { PUT, GET, RANGE, TESTS };
+
 static const char *endpoint, *bucket;
-static size_t bytes = 4 * MIB;
-static int depth = 8, objects = 64, rounds = 5;
+static size_t bytes = 4 * MIB, range; /* of an object; of a ranged GET, 0: none are done */
+static int depth = 8, objects = 64, gets = 1024, rounds = 5;
 static uint8_t *data[DEPTH_MAX];
 
-static double
-seconds(void)
-{
-	struct timespec t;
+/* What the k-th request of a test is about: every object in order, or any range of any. */
+struct target {
+	int object;
+	size_t off, len;
+};
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+static struct target
+target_of(enum test test, int k)
+{
+	uint64_t r = mix64((uint64_t)k + 1);
+
+	if (test != RANGE)
+		return (struct target){ k, 0, bytes };
+	return (struct target){ (int)(r % (uint64_t)objects), (r >> 32) % (bytes / range) * range, range };
 }
 
-static double
-cpu_seconds(void)
+static int
+requests_of(enum test test)
 {
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	return test == RANGE ? gets : objects;
 }
 
 /* ---- the store */
@@ -60,7 +68,7 @@ struct slot {
 static struct run {
 	struct slot slot[DEPTH_MAX];
 	struct op *wait;
-	bool put;
+	enum test test;
 	int next, left, failed;
 } run;
 
@@ -84,17 +92,20 @@ static void
 slot_next(struct slot *s)
 {
 	enum op_state state;
+	struct target t;
 
-	if (run.next == objects)
+	if (run.next == requests_of(run.test))
 		return;
+	t = target_of(run.test, run.next++);
 	memset(&s->req, 0, sizeof(s->req));
 	s->req.store = store;
-	s->iov = (struct iovec){ data[s->i], bytes };
+	s->iov = (struct iovec){ data[s->i], t.len };
 	s->req.iov = &s->iov;
 	s->req.niov = 1;
-	s->req.len = bytes;
-	snprintf(s->req.name, sizeof(s->req.name), "ours/%d", run.next++);
-	state = run.put ? store->ops->put(&s->req, &s->op) : store->ops->get(&s->req, &s->op);
+	s->req.off = t.off;
+	s->req.len = t.len;
+	snprintf(s->req.name, sizeof(s->req.name), "ours/%d", t.object);
+	state = run.test == PUT ? store->ops->put(&s->req, &s->op) : store->ops->get(&s->req, &s->op);
 	if (state == OP_DONE)
 		slot_done(&s->op);
 }
@@ -105,7 +116,7 @@ run_start(void *arg, struct op *op)
 	(void)arg;
 	run.wait = op;
 	run.next = run.failed = 0;
-	run.left = objects;
+	run.left = requests_of(run.test);
 	for (int i = 0; i < depth; i++) {
 		run.slot[i].op.resume = slot_done;
 		run.slot[i].i = i;
@@ -128,9 +139,9 @@ core_fini(int core, void *arg)
 }
 
 static int
-ours(bool put)
+ours(enum test test)
 {
-	run.put = put;
+	run.test = test;
 	on_core(0, run_start, NULL);
 	return run.failed;
 }
@@ -140,7 +151,7 @@ ours(bool put)
 struct bare {
 	CURL *easy;
 	struct curl_slist *headers;
-	size_t at;
+	size_t at, len;
 	int i;
 };
 
@@ -153,7 +164,7 @@ static size_t
 bare_read(char *to, size_t size, size_t n, void *arg)
 {
 	struct bare *b = arg;
-	size_t len = MIN(size * n, bytes - b->at);
+	size_t len = MIN(size * n, b->len - b->at);
 
 	memcpy(to, data[b->i] + b->at, len);
 	b->at += len;
@@ -164,7 +175,7 @@ static size_t
 bare_write(char *p, size_t size, size_t n, void *arg)
 {
 	struct bare *b = arg;
-	size_t len = MIN(size * n, bytes - b->at);
+	size_t len = MIN(size * n, b->len - b->at);
 
 	memcpy(data[b->i] + b->at, p, len);
 	b->at += len;
@@ -192,22 +203,29 @@ bare_header(struct bare *b, const char *name, const char *value)
 }
 
 static void
-bare_start(struct bare *b, bool put)
+bare_start(struct bare *b, enum test test)
 {
+	const struct target t = target_of(test, bare_next++);
+	bool put = test == PUT;
 	char url[512], path[256], date[SIGV4_DATE], auth[SIGV4_AUTH];
 	const char *host = strstr(endpoint, "://") + 3;
 	struct sigv4_header h[] = { { "host", host }, { "x-amz-content-sha256", SIGV4_UNSIGNED }, { "x-amz-date", date } };
 	struct sigv4_request r = { .method = put ? "PUT" : "GET", .path = path, .query = "", .payload = SIGV4_UNSIGNED, .header = h, .nheaders = 3, .date = date };
 
-	snprintf(path, sizeof(path), "/%s/bench/bare/%d", bucket, bare_next++);
+	snprintf(path, sizeof(path), "/%s/bench/bare/%d", bucket, t.object);
 	snprintf(url, sizeof(url), "%s%s", endpoint, path);
 	sigv4_date(time(NULL), date);
 	sigv4_sign(&signer, &r, auth);
 	b->at = 0;
+	b->len = t.len;
 	b->headers = NULL;
 	bare_header(b, "x-amz-content-sha256", SIGV4_UNSIGNED);
 	bare_header(b, "x-amz-date", date);
 	bare_header(b, "Authorization", auth);
+	if (test == RANGE) {
+		snprintf(path, sizeof(path), "bytes=%zu-%zu", t.off, t.off + t.len - 1);
+		bare_header(b, "range", path);
+	}
 	b->headers = curl_slist_append(b->headers, "Expect:");
 	curl_easy_reset(b->easy);
 	curl_easy_setopt(b->easy, CURLOPT_URL, url);
@@ -228,13 +246,13 @@ bare_start(struct bare *b, bool put)
 }
 
 static int
-bare_run(bool put)
+bare_run(enum test test)
 {
-	int left = objects, failed = 0, n;
+	int left = requests_of(test), failed = 0, n;
 
 	bare_next = 0;
-	for (int i = 0; i < depth && bare_next < objects; i++)
-		bare_start(&bare[i], put);
+	for (int i = 0; i < depth && bare_next < requests_of(test); i++)
+		bare_start(&bare[i], test);
 	while (left > 0) {
 		CURLMsg *msg;
 
@@ -245,12 +263,12 @@ bare_run(bool put)
 
 			curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &b);
 			curl_easy_getinfo(msg->easy_handle, CURLINFO_RESPONSE_CODE, &status);
-			failed += msg->data.result != CURLE_OK || status != 200;
+			failed += msg->data.result != CURLE_OK || status != (test == RANGE ? 206 : 200) || b->at != b->len;
 			curl_multi_remove_handle(multi, b->easy);
 			curl_slist_free_all(b->headers);
 			left--;
-			if (bare_next < objects)
-				bare_start(b, put);
+			if (bare_next < requests_of(test))
+				bare_start(b, test);
 		}
 		if (left > 0)
 			curl_multi_poll(multi, NULL, 0, 1000, NULL);
@@ -260,47 +278,95 @@ bare_run(bool put)
 
 /* ---- rounds */
 
-static int
-by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
+enum { BARE, OURS, BOTH };
+static double rate[TESTS][BOTH][ROUNDS_MAX], cpu_us[TESTS][BOTH][ROUNDS_MAX]; /* requests a second; of each */
 
-	return x < y ? -1 : x > y;
+static void
+ask(enum test test, int who, int round)
+{
+	uint64_t start = measure_now_ns(), cpu = measure_cpu_ns(0);
+	int failed = who == OURS ? ours(test) : bare_run(test), n = requests_of(test);
+
+	rate[test][who][round] = n / ((double)(measure_now_ns() - start) / 1e9);
+	cpu_us[test][who][round] = (double)(measure_cpu_ns(0) - cpu) / 1e3 / n;
+	if (failed) {
+		fprintf(stderr, "%d of %d requests failed\n", failed, n);
+		exit(1);
+	}
 }
 
-static double
-median(double *v)
+static void
+print(enum test test, bool beside)
 {
-	qsort(v, (size_t)rounds, sizeof(*v), by_value);
-	return v[rounds / 2];
+	static const char *const name[TESTS] = { "put", "get", "range" };
+	double each = (double)target_of(test, 0).len / 1e6, b = measure_median(rate[test][BARE], rounds), s;
+
+	json_begin();
+	json_str("test", name[test]);
+	json_num("bytes", each * 1e6, 0);
+	json_num("depth", depth, 0);
+	json_num("bare_per_s", b, 1);
+	json_num("bare_mb_per_s", b * each, 1);
+	json_num("bare_cpu_us", measure_median(cpu_us[test][BARE], rounds), 0);
+	if (beside) {
+		s = measure_median(rate[test][OURS], rounds);
+		json_num("store_per_s", s, 1);
+		json_num("store_mb_per_s", s * each, 1);
+		json_num("store_cpu_us", measure_median(cpu_us[test][OURS], rounds), 0);
+		json_num("store_min", rate[test][OURS][0] * each, 1); /* measure_median has sorted them */
+		json_num("store_max", rate[test][OURS][rounds - 1] * each, 1);
+		json_num("ratio", s / b, 2);
+	}
+	json_end();
+}
+
+static void
+usage(void)
+{
+	fputs("usage: s3 ENDPOINT BUCKET [--bytes N] [--depth N] [--objects N] [--rounds N] [--range N] [--gets N] [--bare] [--unhashed]\n"
+	      "  --range N    also GETs of N bytes at random, so many as --gets says (1024)\n"
+	      "  --bare       without the store: only what it is compared with\n"
+	      "  --unhashed   the store signs no hash of what it puts (s3.checksum: none)\n", stderr);
+	exit(2);
 }
 
 int
 main(int argc, char **argv)
 {
-	static double rate[4][ROUNDS_MAX], cpu[4][ROUNDS_MAX];
+	static const struct option longs[] = {
+		{ "bytes", 1, NULL, 'b' }, { "depth", 1, NULL, 'd' }, { "objects", 1, NULL, 'o' }, { "rounds", 1, NULL, 'r' },
+		{ "range", 1, NULL, 'R' }, { "gets", 1, NULL, 'g' }, { "bare", 0, NULL, 'B' }, { "unhashed", 0, NULL, 'u' }, { 0 },
+	};
 	char url[256], why[256] = "";
 	const struct reactor_opts reactor = { .cores = 1, .buf_bytes = 8 * MIB, .max_conns = 16, .worker_threads = 2, .busy_poll_us = 50,
 		                              .init = core_init, .fini = core_fini, .arg = why };
-	struct s3_opts o = { .endpoint = argv[1], .region = "", .credentials_file = "", .profile = "", .ca_file = "", .congestion = "",
-		             .connections = DEPTH_MAX, .cores = 1, .timeout_ns = 30000000000, .checksum = getenv("CHECKSUM") ? S3_NOSUM : S3_SHA256 };
+	struct s3_opts o = { .region = "", .credentials_file = "", .profile = "", .ca_file = "", .congestion = "",
+		             .connections = DEPTH_MAX, .cores = 1, .timeout_ns = 30000000000, .checksum = S3_SHA256 };
+	bool beside = true;
+	int c;
 
-	if (argc < 3) {
-		fprintf(stderr, "usage: bench/s3 ENDPOINT BUCKET [BYTES [DEPTH [OBJECTS [ROUNDS]]]]\n");
-		return 2;
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case 'b': bytes = strtoull(optarg, NULL, 10); break;
+		case 'd': depth = atoi(optarg); break;
+		case 'o': objects = atoi(optarg); break;
+		case 'r': rounds = atoi(optarg); break;
+		case 'R': range = strtoull(optarg, NULL, 10); break;
+		case 'g': gets = atoi(optarg); break;
+		case 'B': beside = false; break;
+		case 'u': o.checksum = S3_NOSUM; break;
+		default: usage();
+		}
 	}
-	endpoint = argv[1];
-	bucket = argv[2];
-	if (argc > 3)
-		bytes = strtoull(argv[3], NULL, 10);
-	if (argc > 4)
-		depth = MIN(atoi(argv[4]), DEPTH_MAX);
-	if (argc > 5)
-		objects = atoi(argv[5]);
-	if (argc > 6)
-		rounds = MIN(atoi(argv[6]), ROUNDS_MAX);
-	for (int i = 0; i < DEPTH_MAX; i++) {
-		data[i] = malloc(bytes);
+	if (argc - optind != 2 || !strstr(argv[optind], "://") || depth < 1 || depth > DEPTH_MAX || rounds < 1 || rounds > ROUNDS_MAX ||
+	    objects < 1 || gets < 1 || bytes == 0 || range > bytes)
+		usage();
+	o.endpoint = endpoint = argv[optind];
+	bucket = argv[optind + 1];
+	for (int i = 0; i < depth; i++) {
+		data[i] = calloc(1, ROUND_UP(bytes, 8));
+		if (!data[i])
+			measure_fail("memory", ENOMEM);
 		for (size_t k = 0; k < bytes; k += 8)
 			*(uint64_t *)(void *)(data[i] + k) = mix64(k + (size_t)i);
 	}
@@ -311,26 +377,14 @@ main(int argc, char **argv)
 		return 1;
 	}
 	multi = curl_multi_init();
-	for (int i = 0; i < DEPTH_MAX; i++)
+	for (int i = 0; i < depth; i++)
 		bare[i] = (struct bare){ .easy = curl_easy_init(), .i = i };
 	for (int r = 0; r < rounds; r++)
-		for (int k = 0; k < 4; k++) { /* bare put, our put, bare get, our get */
-			double start = seconds(), used = cpu_seconds();
-			int failed = k % 2 ? ours(k < 2) : bare_run(k < 2);
-
-			rate[k][r] = objects / (seconds() - start);
-			cpu[k][r] = (cpu_seconds() - used) / objects * 1e6;
-			if (failed)
-				fprintf(stderr, "bench/s3: %d of %d failed\n", failed, objects);
-		}
-	for (int k = 0; k < 4; k += 2) {
-		double b = median(rate[k]), s = median(rate[k + 1]);
-
-		printf("{\"test\": \"%s\", \"bytes\": %zu, \"depth\": %d, \"bare_mb_per_s\": %.1f, \"store_mb_per_s\": %.1f, \"ratio\": %.2f, "
-		       "\"bare_cpu_us\": %.0f, \"store_cpu_us\": %.0f, \"store_min\": %.1f, \"store_max\": %.1f}\n",
-		       k ? "get" : "put", bytes, depth, b * (double)bytes / 1e6, s * (double)bytes / 1e6, s / b, median(cpu[k]), median(cpu[k + 1]),
-		       rate[k + 1][0] * (double)bytes / 1e6, rate[k + 1][rounds - 1] * (double)bytes / 1e6);
-	}
+		for (enum test t = PUT; t < (range ? TESTS : RANGE); t++)
+			for (int who = BARE; who < (beside ? BOTH : OURS); who++)
+				ask(t, who, r);
+	for (enum test t = PUT; t < (range ? TESTS : RANGE); t++)
+		print(t, beside);
 	reactor_stop();
 	reactor_join();
 	objstore_close(store);
