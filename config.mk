@@ -33,4 +33,4 @@ DEPS_BUILD = gcc libc6-dev pkg-config liburing-dev libtirpc-dev librocksdb-dev l
 DEPS_TEST  = libcriterion-dev clang-14 libclang-rt-14-dev python3 git rsync sqlite3 fio \
              kmod nfs-common iproute2 netbase procps \
              radosgw ceph-mon ceph-osd curl openssl libs3-dev
-DEPS_BENCH = iproute2 nfs-ganesha nfs-ganesha-vfs rpcbind python3 linux-perf
+DEPS_BENCH = iproute2 nfs-ganesha nfs-ganesha-vfs rpcbind python3 linux-perf radosgw ceph-mon ceph-osd curl openssl

@@ -56,6 +56,7 @@ if [ "$(id -u)" = 0 ]; then
 	try bench/run $run --only calls
 	try "the plots are XML" python3 -c 'import sys, xml.dom.minidom as m; print([m.parse(f) for f in sys.argv[1:]])' "$dir"/report/*.svg
 	cp "$dir/report/report.json" "$dir/first.json"
+	try "bench/run s3" $run --only s3
 	try "bench/run --compare" $run --only busy_poll --compare "$dir/first.json"
 fi
 echo "$passed passed, $failed failed, 0 skipped"

@@ -3,7 +3,8 @@
 import statistics
 
 OPS, MB, ENTRIES, CPU = "ops_per_s", "mb_per_s", "entries_per_s", "server_us_per_op"
-UNIT = {OPS: "/s", MB: "MB/s", ENTRIES: "entries/s", CPU: "µs CPU a call", "p50_us": "µs", "p99_us": "µs"}
+UNIT = {OPS: "/s", MB: "MB/s", ENTRIES: "entries/s", CPU: "µs CPU a call", "p50_us": "µs", "p99_us": "µs",
+        "p50_ms": "ms", "files_per_s": "files/s", "puts_per_file": "PUTs a file", "fetched_bytes_per_op": "bytes fetched a READ"}
 
 # id, what it says, key, field, subject, [(reference subject, its key or None for the same, bar or None, how)]
 # how: ">=" ours / reference must be at least the bar; "<=" reference / ours, at most (times slower).
@@ -62,6 +63,20 @@ ROWS = (
      [("dittofs", None, None, ">=")]),
     ("nopoll64", "GETATTR, 64 outstanding, busy_poll 0", "getattr@64", OPS, "no busy poll",
      [("dittofs", None, None, ">=")]),
+    ("s3_upload", "S3: WRITE 1 MiB, a new file, COMMIT on remote", "s3 upload", MB, "dittofs", [("bare", None, 0.8, ">=")]),
+    ("s3_cold", "S3: READ 1 MiB in order, cold, 16 outstanding", "s3 seqread", MB, "cold", [("bare", None, 0.8, ">=")]),
+    ("s3_disk", "S3: READ 1 MiB in order, from the disk cache", "s3 seqread", MB, "disk cache", [("memory", None, None, ">=")]),
+    ("s3_cold64", "S3: READ 4 KiB at random, cold, 64 outstanding", "s3 read4k@64", OPS, "cold", [("bare", None, None, ">=")]),
+    ("s3_fetched", "S3: the same, bytes fetched", "s3 read4k@64", "fetched_bytes_per_op", "cold", []),
+    ("s3_cold1", "S3: READ 4 KiB at random, cold, one at a time", "s3 read4k@1", OPS, "cold", [("bare", None, None, ">=")]),
+    ("s3_disk64", "S3: READ 4 KiB at random, disk cache, 64 outstanding", "s3 read4k@64", OPS, "disk cache",
+     [("memory", None, None, ">=")]),
+    ("s3_disk1", "S3: READ 4 KiB at random, disk cache, one at a time", "s3 read4k@1", OPS, "disk cache",
+     [("memory", None, None, ">=")]),
+    ("s3_files", "S3 + 20 ms: files of 8 KiB, an fsync each, remote", "s3 files", "files_per_s", "dittofs",
+     [("no packs", None, None, ">=")]),
+    ("s3_puts", "S3 + 20 ms: the same, PUTs", "s3 files", "puts_per_file", "dittofs", [("no packs", None, None, ">=")]),
+    ("s3_local", "S3 + 50 ms: WRITE 8 KiB FILE_SYNC, local", "s3 write", "p50_ms", "local", [("remote", None, None, ">=")]),
 )
 
 # Work of two reactors by that of one, from the CPU time of a call: 2 x (one's / two's).

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 
+import s3
 from rig import LEASH, Counters, Failed, SyscallCounter, say
 
 MIB = 1 << 20
@@ -292,6 +293,8 @@ class Bench:
         if self.wanted(self.count):
             say("counting system calls, allocations, locks, copies")
             self.count()
+        if self.wanted(s3):
+            s3.Questions(self).run()
         for name in ("cores1", "cores2"):
             for server in list(self.rig.servers):
                 if server.dir.endswith("/" + name):

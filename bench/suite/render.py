@@ -146,6 +146,15 @@ def plots(samples, out):
         group(samples, label, key, us, ("cores1", "cores2")) for label, key in
         (("NULL", "null@64"), ("GETATTR", "getattr@64"), ("READ 4 KiB", "read4k@64"), ("CREATE", "create@64"))],
         ("cores1", "cores2"))
+    tiers = ("cold", "disk cache", "memory", "bare")
+    bar("s3_streams", "Objects in S3: transfers of 1 MiB", "MB/s", [
+        group(samples, "WRITE, COMMIT\nremote", "s3 upload", mb),
+        group(samples, "READ in order", "s3 seqread", mb, tiers)], ("dittofs",) + tiers)
+    bar("s3_random", "Objects in S3: READ 4 KiB at random", "reads a second", [
+        group(samples, label, "s3 read4k@" + depth, ops, tiers) for label, depth in
+        (("64 outstanding", "64"), ("one at a time", "1"))], tiers)
+    bar("s3_files", "Objects in S3, 20 ms away: files of 8 KiB, an fsync each", "files a second", [
+        group(samples, "durability remote", "s3 files", "files_per_s", ("dittofs", "no packs"))], ("dittofs", "no packs"))
     for test, title in (("getattr", "GETATTR"), ("read4k", "READ of 4 KiB")):
         line("depth_" + test, title + " against calls outstanding", "calls a second", "outstanding, all connections", [
             (who, [(s["depth"], s[ops]) for s in samples if s["key"].startswith("sweep %s@" % test) and s["subject"] == who])

@@ -43,8 +43,9 @@ def set_congestion(name):
 class Server:
     """One NFS server on a directory of its own; dittofs or nfs-ganesha."""
 
-    def __init__(self, rig, kind, name=None, cores=0, config=None, env=None):
+    def __init__(self, rig, kind, name=None, cores=0, config=None, env=None, formatted=()):
         self.rig, self.kind, self.cores, self.env = rig, kind, cores, env or {}
+        self.formatted = list(formatted)
         self.dir = os.path.join(rig.dir, name or kind)
         self.log = self.dir + ".log"
         self.config = config or {}
@@ -58,7 +59,7 @@ class Server:
 
     def start(self):
         if not os.path.isdir(self.dir):
-            subprocess.run(self.command() + ["format", self.dir], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(self.command() + ["format", self.dir] + self.formatted, check=True, stdout=subprocess.DEVNULL)
             self.configure()
         args = ["serve", self.dir, "--listen", "127.0.0.1:%d" % self.port]
         if self.cores:

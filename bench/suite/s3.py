@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects in a real bucket: a RADOS gateway on this machine, and what NFS clients get of it.
+
+Subjects: what was read from where (cold, disk cache, memory), how it was written (dittofs, no packs, local,
+remote), and bare: a libcurl multi loop that does the same PUTs and GETs on the same gateway.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from rig import LEASH, ROOT, Failed, say
+
+sys.path.append(os.path.join(ROOT, "tests/s3"))
+import proxy  # noqa: E402
+
+MIB = 1 << 20
+BLOCK, FRAME = 4 * MIB, 64 * 1024
+SCRIPT = os.path.join(ROOT, "tests/s3/rgw.sh")
+
+
+def missing():
+    """Why it cannot be asked here, or None."""
+    found = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    lacking = [p for p in ("radosgw", "ceph-mon", "ceph-osd", "curl") if not shutil.which(p, path=found)]
+    return "no %s here (make deps-bench)" % ", ".join(lacking) if lacking else None
+
+
+class Bucket:
+    """A gateway with its objects in memory, and a proxy that makes it far away."""
+
+    def __init__(self, folder):
+        self.dir = os.path.join(folder, "rgw")
+        self.proxy = None
+        out = subprocess.run([SCRIPT, "start", self.dir], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, text=True)
+        if out.returncode:
+            raise Failed("no gateway: " + out.stderr.strip()[-300:])
+        env = dict(line.split("=", 1) for line in out.stdout.splitlines())
+        self.endpoint, self.name, self.port = env["S3_ENDPOINT"], env["S3_BUCKET"], env["S3_PORT"]
+        self.env = {"AWS_ACCESS_KEY_ID": env["S3_ACCESS_KEY"], "AWS_SECRET_ACCESS_KEY": env["S3_SECRET_KEY"]}
+
+    def far(self, seconds):
+        """The endpoint of a proxy that adds so much to each request."""
+        if not self.proxy:
+            control = os.path.join(self.dir, "proxy")
+            self.proxy = subprocess.Popen(
+                LEASH + [sys.executable, os.path.join(ROOT, "tests/s3/proxy.py"), "serve", "--listen", "127.0.0.1:0", "--upstream",
+                         "127.0.0.1:" + self.port, "--control", control], stdout=subprocess.PIPE, text=True)
+            self.far_port = int(self.proxy.stdout.readline().rsplit(":", 1)[1])
+            self.control = proxy.Control(control)
+        self.control.clear()
+        self.control.add(do="delay", s=seconds)
+        return "http://127.0.0.1:%d" % self.far_port
+
+    def close(self):
+        if self.proxy:
+            self.proxy.terminate()
+            self.proxy.wait()
+        subprocess.run([SCRIPT, "wipe", self.dir], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+
+class Questions:
+    """`bench` keeps the samples (questions.Bench)."""
+
+    def __init__(self, bench):
+        self.bench, self.rig = bench, bench.rig
+        self.share = min(1.0, bench.seconds / 0.7) # of the full size, in a short run
+        self.mib = max(16, int(256 * self.share) // 4 * 4)
+        self.files = max(200, int(10000 * self.share))
+        self.made = 0
+
+    def run(self):
+        why = missing()
+        if why:
+            self.bench.notes.append("s3 is skipped: " + why)
+            say(self.bench.notes[-1])
+            return
+        bucket = Bucket(self.rig.dir)
+        os.environ.update(bucket.env)
+        try:
+            for n in range(1, min(self.bench.rounds, 3) + 1):
+                say("s3, round %d: streams and random reads" % n)
+                self.streams(n, bucket)
+                say("s3, round %d: a bucket that is far away" % n)
+                self.far_away(n, bucket)
+        finally:
+            bucket.close()
+
+    # ---- servers
+
+    def server(self, bucket, endpoint, **config):
+        """On a volume and a prefix of its own."""
+        self.made += 1
+        name = "s3-%d" % self.made
+        return self.rig.server("dittofs", name=name, config={"writeback." + k: v for k, v in config.items()},
+                               formatted=["--objects", "s3://%s/%s" % (bucket.name, name), "--endpoint", endpoint])
+
+    def drop(self, server):
+        server.stop()
+        self.rig.servers.remove(server)
+        shutil.rmtree(server.dir)
+
+    @staticmethod
+    def restart(server, cold):
+        server.stop()
+        if cold:
+            shutil.rmtree(os.path.join(server.dir, "cache"))
+            os.mkdir(os.path.join(server.dir, "cache"))
+        server.start()
+
+    @staticmethod
+    def requests(server, kind):
+        return next(c for c in server.status()["object_store"]["requests"] if c["class"] == kind)
+
+    # ---- what is asked
+
+    def streams(self, n, bucket):
+        """Written, and read again from where it is by then: the bucket, the disk cache, memory."""
+        bench, stream = self.bench, {"depth": 16, "bytes": MIB, "size": self.mib, "dir": "stream"}
+        server = self.server(bucket, bucket.endpoint, durability="remote")
+        bench.add("s3 upload", "dittofs", n, server.load("seqwrite", ops=self.mib, fresh=True, **stream)[0])
+        self.bare(n, bucket)
+        server.load("null seqread", seconds=0.05, ops=1, **stream) # makes the file that is read
+        server.settle()
+        for subject, cold in (("cold", True), ("disk cache", False)):
+            self.restart(server, cold)
+            bench.add("s3 seqread", subject, n, server.load("seqread", ops=self.mib, warm=0, **stream)[0])
+            if not cold:
+                bench.add("s3 seqread", "memory", n, server.load("seqread", ops=self.mib, warm=0, **stream)[0])
+        for subject, cold in (("cold", True), ("disk cache", False)):
+            for depth in (64, 1):
+                self.restart(server, cold)
+                before = self.requests(server, "get")
+                sample = server.load("read", depth=depth, size=self.mib, dir="stream", warm=0, seconds=bench.seconds)[0]
+                after = self.requests(server, "get")
+                sample["fetched_bytes_per_op"] = (after["bytes"] - before["bytes"]) / sample["ops"]
+                bench.add("s3 read4k@%d" % depth, subject, n, sample)
+        server.load("null seqread", seconds=0.05, ops=self.mib, **stream)
+        for depth in (64, 1):
+            bench.add("s3 read4k@%d" % depth, "memory", n,
+                      server.load("read", depth=depth, size=self.mib, dir="stream", warm=0, seconds=bench.seconds)[0])
+        self.drop(server)
+
+    def bare(self, n, bucket):
+        """As many requests at once as the server has: 8 uploads, 8 blocks of 4 MiB read ahead, a connection a random read."""
+        for depth, ranged in ((8, False), (32, True), (1, True)):
+            args = [bucket.endpoint, bucket.name, "--bare", "--rounds", 1, "--depth", depth, "--bytes", BLOCK, "--objects",
+                    self.mib * MIB // BLOCK]
+            if ranged:
+                args += ["--range", FRAME, "--gets", max(32, int((1000 if depth > 1 else 300) * self.share))]
+            for r in self.rig.program("s3", args):
+                sample = {"ops_per_s": r["bare_per_s"], "mb_per_s": r["bare_mb_per_s"]}
+                if ranged and r["test"] == "range":
+                    self.bench.add("s3 read4k@%d" % (64 if depth > 1 else 1), "bare", n, sample)
+                elif not ranged:
+                    self.bench.add({"put": "s3 upload", "get": "s3 seqread"}[r["test"]], "bare", n, sample)
+
+    def far_away(self, n, bucket):
+        """Small files, an fsync each, with 20 ms added to each request; a stable WRITE alone with 50 ms."""
+        endpoint = bucket.far(0.02)
+        for subject, config, files in (("dittofs", {}, self.files), ("no packs", {"pack_below": 0}, self.files // 2)):
+            sample = self.fsync(bucket, endpoint, dict(config, durability="remote", uploads=64), files, 256)
+            self.bench.add("s3 files", subject, n, sample)
+        endpoint = bucket.far(0.05)
+        for subject in ("local", "remote"):
+            sample = self.fsync(bucket, endpoint, {"durability": subject}, max(5, int(50 * self.share)), 1, "--stable")
+            self.bench.add("s3 write", subject, n, sample)
+
+    def fsync(self, bucket, endpoint, config, files, depth, *more):
+        server = self.server(bucket, endpoint, **config)
+        before = self.requests(server, "put")["requests"]
+        sample = self.rig.program("fsync", ["127.0.0.1:%d" % server.port, "/export", "--files", files, "--depth", depth, *more])[0]
+        server.settle()
+        sample["puts_per_file"] = (self.requests(server, "put")["requests"] - before) / files
+        self.drop(server)
+        return sample
