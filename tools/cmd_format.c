@@ -74,7 +74,7 @@ make_volume(const char *file, const char *dir, struct config *c)
 		return 1;
 	int err = volume_format(c, why);
 	if (err < 0)
-		return cmd_fail("format", "%s", why);
+		return cmd_fail("format", "%s; what there was of it is removed again", why);
 	printf("made a volume with %s%s below %s\nserve it:  dittofs serve %s%s\n", c->shares[0].name,
 		c->nshares > 1 ? " and more" : "", c->meta, file ? "--config " : "", file ? file : dir);
 	return 0;

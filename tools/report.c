@@ -9,6 +9,7 @@
 #include "store/blockio.h"
 #include "store/diskcache.h"
 #include "store/objcount.h"
+#include "tools/marker.h"
 #include "tools/pending.h"
 
 #define POOLS_MAX   1024

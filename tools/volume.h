@@ -21,7 +21,10 @@ struct volume_open {
 	int lock_fd;
 };
 
-/* Makes the volume that the config describes.  -EEXIST where there is one; what it made is removed again on failure. */
+/*
+ * Makes the volume that the config describes: directories, marker objects, metadata.  -EEXIST where there is one.
+ * On failure what it made is removed again, and what was there before stays.
+ */
 int volume_format(const struct config *c, char why[256]);
 /*
  * Takes the volume's lock, opens database and object store, reads V and X.
@@ -46,8 +49,5 @@ void volume_say_owner(const struct claim_owner *o, char out[256]);
 int volume_store_open(struct objstore **out, const struct config *c, int cores, bool create, char why[256]);
 /* One reactor that serves the store, where there is none yet, for on_core(0, ...); ended by reactor_stop and reactor_join. */
 int volume_store_start(struct objstore *store, char why[256]);
-
-#define UUID_STRLEN 37
-void uuid_format(const uint8_t uuid[16], char out[UUID_STRLEN]);
 
 #endif

@@ -23,6 +23,19 @@ expect "format, two shares"      0 'made a volume'            "$binary" format "
 expect "format, bad share"       1 'no share name'            "$binary" format "$tmp/three" --share a/b
 [ ! -e "$tmp/three" ] && ok "format leaves nothing behind" || bad "format leaves nothing behind"
 expect "format below a file"     1 'cannot make'              "$binary" format /dev/null/x
+# One that fails leaves what was there before, and nothing else: the second share's objects are another volume's.
+mkdir -p "$tmp/half/mine/lost+found" "$tmp/half/objects" && cp -r "$tmp/two/objects/b" "$tmp/half/objects"
+cat >"$tmp/half/dittofs.yaml" <<'Y'
+version: 1
+paths: { meta: mine, journal: a/b/journal, cache: a/cache, objects: "file://objects" }
+shares: [ { name: /a }, { name: /b } ]
+Y
+(cd "$tmp/half" && find . | sort) >"$tmp/before"
+expect "format beside another volume's objects" 1 'already holds the objects.*removed again' "$binary" format --config "$tmp/half/dittofs.yaml"
+(cd "$tmp/half" && find . | sort) | diff "$tmp/before" - >"$tmp/out" && ok "it leaves what was there" || bad "it leaves what was there"
+rm -rf "$tmp/half/objects/b"
+expect "then it goes"            0 'made a volume'            "$binary" format --config "$tmp/half/dittofs.yaml"
+expect "but once"                1 'mine has files in it'     "$binary" format --config "$tmp/half/dittofs.yaml"
 expect "config check"            0 'fine'                     "$binary" config check "$v"
 expect "config show"             0 'buffer_size: "512MiB"'    "$binary" config show "$v"
 expect "config show --json"      0 '"buffer_size": "512MiB"'  "$binary" config show --json "$v"
