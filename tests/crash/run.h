@@ -117,6 +117,11 @@ int run_settle(struct run *r, int timeout_ms);
 /* Works for so long, or until the server goes. */
 void run_work(struct run *r, uint32_t ms);
 
+/* ---- options.c */
+/* 0; -1: wrong, options_usage says how (and returns the exit status). */
+int options_parse(struct options *o, int argc, char **argv);
+int options_usage(void);
+
 /* ---- pick.c: invents calls */
 /* Fills free acts with calls while the lanes have room. */
 void pick_fill(struct run *r);
