@@ -85,7 +85,7 @@ new_run(char run[36])
 /* ---- taking it */
 
 /* What has just been answered. */
-enum claim_stage { CLAIM_START, CLAIM_PROBED, CLAIM_READ, CLAIM_RELEASED, CLAIM_MADE, CLAIM_SEEN };
+enum claim_stage { CLAIM_LISTED, CLAIM_READ, CLAIM_MADE, CLAIM_SEEN, CLAIM_CHECKED, CLAIM_PRUNED };
 
 static struct obj_req *
 claim_req(struct claim *c, uint64_t epoch, const char *suffix)
@@ -100,30 +100,61 @@ claim_req(struct claim *c, uint64_t epoch, const char *suffix)
 	return &c->req;
 }
 
-/* Upwards from the hint in strides that double, then between the last found and the first missing. */
+/* One page of what is there, behind `after`. */
 static enum op_state
-claim_probe(struct claim *c)
+claim_list(struct claim *c, const char *after, enum claim_stage stage)
 {
-	uint64_t at = c->high ? c->low + (c->high - c->low) / 2 : c->low + c->stride;
+	struct obj_req *r = &c->req;
+	char behind[OBJ_NAME];
 
-	c->stage = CLAIM_PROBED;
-	return c->store->ops->head(claim_req(c, at, ""), &c->step);
+	snprintf(behind, sizeof(behind), "%s", after); /* it may be of the page */
+	if (!*behind) {
+		c->newest = c->newest_released = 0;
+		c->nseen = 0;
+	}
+	c->stage = stage;
+	memset(r, 0, sizeof(*r));
+	r->store = c->store;
+	snprintf(r->name, sizeof(r->name), "%s%sowners/", c->prefix, *c->prefix ? "/" : "");
+	memcpy(r->after, behind, sizeof(r->after));
+	r->entry = c->page;
+	r->nentries = CLAIM_PAGE;
+	return c->store->ops->list(r, &c->step);
 }
 
-static int
-claim_probed(struct claim *c)
+static void
+note_epoch(struct claim *c, uint64_t epoch, bool release)
 {
-	uint64_t at = c->high ? c->low + (c->high - c->low) / 2 : c->low + c->stride;
+	int i = 0;
 
-	if (c->step.res == 0) {
-		c->low = at;
-		c->stride *= 2;
-		return 0;
+	if (release)
+		c->newest_released = MAX(c->newest_released, epoch);
+	else
+		c->newest = MAX(c->newest, epoch);
+	while (i < c->nseen && c->seen[i].epoch != epoch)
+		i++;
+	if (i == CLAIM_EPOCHS)
+		return;
+	if (i == c->nseen)
+		c->seen[c->nseen++] = (struct claim_epoch){ .epoch = epoch };
+	c->seen[i].made |= !release;
+	c->seen[i].released |= release;
+}
+
+/* What the page says; names that are no epoch's are nothing to us. */
+static void
+claim_note_page(struct claim *c)
+{
+	size_t skip = strlen(c->req.name);
+
+	for (int i = 0; i < c->req.nentries; i++) {
+		const char *name = c->page[i].name + skip;
+		char *end;
+		uint64_t epoch = strtoull(name, &end, 10);
+
+		if (end != name && (!*end || !strcmp(end, "-released")))
+			note_epoch(c, epoch, *end != '\0');
 	}
-	if (c->step.res != -ENOENT)
-		return c->step.res;
-	c->high = at;
-	return 0;
 }
 
 static enum op_state
@@ -136,21 +167,59 @@ claim_read(struct claim *c, uint64_t epoch, enum claim_stage stage)
 static enum op_state
 claim_make(struct claim *c)
 {
-	struct obj_req *r = claim_req(c, c->low + 1, "");
+	struct obj_req *r = claim_req(c, c->newest + 1, "");
 
 	c->stage = CLAIM_MADE;
-	c->me.epoch = c->low + 1;
+	c->me.epoch = c->newest + 1;
 	owner_format(&c->me, c->text);
 	r->exclusive = true;
 	return c->store->ops->put(r, &c->step);
 }
 
-static void
-claim_search(struct claim *c, uint64_t hint)
+static bool
+was_released(const struct claim *c, uint64_t epoch)
 {
-	c->low = hint;
-	c->high = 0;
-	c->stride = 1;
+	for (int i = 0; i < c->nseen; i++)
+		if (c->seen[i].epoch == epoch)
+			return c->seen[i].released;
+	return false;
+}
+
+/* Removes what nobody can ask for again (the header says why that is safe). */
+static enum op_state
+claim_prune(struct claim *c)
+{
+	struct obj_req *r = claim_req(c, c->me.epoch, "");
+	int n = 0;
+
+	for (int i = 0; i < c->nseen; i++) {
+		const struct claim_epoch *e = &c->seen[i];
+
+		if (e->made && e->epoch < c->me.epoch && (e->epoch == 1 || was_released(c, e->epoch - 1)))
+			owner_name(c->doomed[n++], c->prefix, e->epoch, "");
+		if (e->released && e->epoch + 1 < c->me.epoch)
+			owner_name(c->doomed[n++], c->prefix, e->epoch, "-released");
+	}
+	c->stage = CLAIM_PRUNED;
+	if (n == 0)
+		return op_done(&c->step, 0);
+	r->names = c->doomed;
+	r->nnames = n;
+	return c->store->ops->del(r, &c->step);
+}
+
+static bool
+claim_is(struct claim *c, bool this_run)
+{
+	return c->step.res == 0 && owner_parse(&c->other, c->text) == 0 &&
+	       (this_run ? !strcmp(c->other.run, c->me.run) : !strcmp(c->other.instance, c->me.instance));
+}
+
+static int
+list_lags(const struct claim *c)
+{
+	log_error("%s: a list does not show epoch %" PRIu64 ", which is there: no store for a volume", c->store->url, c->me.epoch);
+	return -EINVAL;
 }
 
 /* Ends with OP_DONE when c->step.res is the result of it all. */
@@ -163,56 +232,60 @@ claim_run(struct claim *c)
 		if (s == OP_PENDING)
 			return OP_PENDING;
 		switch ((enum claim_stage)c->stage) {
-		case CLAIM_START:
-			claim_search(c, c->me.epoch);
-			s = claim_probe(c);
-			continue;
-		case CLAIM_PROBED:             /* whether an epoch is there */
-			c->step.res = claim_probed(c);
+		case CLAIM_LISTED:             /* a page of what is there */
 			if (c->step.res < 0)
 				return OP_DONE;
-			if (c->high != c->low + 1)
-				s = claim_probe(c);
-			else if (c->low == 0)
+			claim_note_page(c);
+			if (c->req.more)
+				s = claim_list(c, c->page[c->req.nentries - 1].name, CLAIM_LISTED);
+			else if (c->newest == 0)
 				s = claim_make(c); /* the first ever */
 			else
-				s = claim_read(c, c->low, CLAIM_READ);
+				s = claim_read(c, c->newest, CLAIM_READ);
 			continue;
 		case CLAIM_READ:               /* the newest owner */
-			if (c->step.res == -ENOENT && c->low == c->me.epoch) {
-				c->me.epoch = 0; /* the hint was of another place */
-				claim_search(c, 0);
-				s = claim_probe(c);
+			if (c->step.res == -ENOENT) {
+				s = claim_list(c, "", CLAIM_LISTED); /* pruned meanwhile: there is a newer one */
 				continue;
 			}
 			if (c->step.res < 0 && c->step.res != -E_DAMAGED)
 				return OP_DONE;
-			if (c->step.res == 0 && owner_parse(&c->other, c->text) == 0 &&
-			    !strcmp(c->other.instance, c->me.instance)) {
-				s = claim_make(c);
-				continue;
-			}
-			c->stage = CLAIM_RELEASED;
-			s = c->store->ops->head(claim_req(c, c->low, "-released"), &c->step);
-			continue;
-		case CLAIM_RELEASED:           /* whether that one let go */
-			if (c->step.res < 0 && c->step.res != -ENOENT)
-				return OP_DONE;
-			if (c->step.res == -ENOENT && !c->take_over)
+			if (!claim_is(c, false) && c->newest_released != c->newest && !c->take_over)
 				return op_done(&c->step, -EBUSY);
 			s = claim_make(c);
 			continue;
 		case CLAIM_MADE:               /* ours, or somebody was there */
-			if (c->step.res != -EEXIST)
+			if (c->step.res == 0)
+				s = claim_list(c, "", CLAIM_CHECKED);
+			else if (c->step.res == -EEXIST)
+				s = claim_read(c, c->me.epoch, CLAIM_SEEN);
+			else
 				return OP_DONE;
-			s = claim_read(c, c->me.epoch, CLAIM_SEEN);
 			continue;
-		case CLAIM_SEEN:               /* whose that is */
-			if (c->step.res < 0 && c->step.res != -E_DAMAGED)
+		case CLAIM_SEEN:               /* whose that is; missing: pruned meanwhile */
+			if (c->step.res < 0 && c->step.res != -E_DAMAGED && c->step.res != -ENOENT)
 				return OP_DONE;
-			if (c->step.res == 0 && owner_parse(&c->other, c->text) == 0 && !strcmp(c->other.run, c->me.run))
+			if (c->step.res != -ENOENT && !claim_is(c, true))
+				return op_done(&c->step, -EBUSY);
+			s = claim_list(c, "", CLAIM_CHECKED);
+			continue;
+		case CLAIM_CHECKED:            /* whether it is the newest */
+			if (c->step.res < 0)
 				return OP_DONE;
-			return op_done(&c->step, -EBUSY);
+			claim_note_page(c);
+			if (c->req.more)
+				s = claim_list(c, c->page[c->req.nentries - 1].name, CLAIM_CHECKED);
+			else if (c->newest > c->me.epoch)
+				s = claim_read(c, c->newest, CLAIM_SEEN);
+			else if (c->newest < c->me.epoch)
+				return op_done(&c->step, list_lags(c));
+			else
+				s = claim_prune(c);
+			continue;
+		case CLAIM_PRUNED:             /* some older ones; those that stay harm nobody */
+			if (c->step.res < 0)
+				log_info("epochs of earlier starts stay below %s: %s", c->prefix, objstore_error(c->step.res));
+			return op_done(&c->step, 0);
 		}
 	}
 }
@@ -237,8 +310,7 @@ claim_take(struct claim *c, struct op *op)
 	new_run(c->me.run);
 	c->step.resume = claim_step;
 	c->wait = op;
-	c->stage = CLAIM_START;
-	if (claim_run(c) == OP_PENDING)
+	if (claim_list(c, "", CLAIM_LISTED) == OP_PENDING || claim_run(c) == OP_PENDING)
 		return OP_PENDING;
 	return op_done(op, c->step.res);
 }

@@ -17,6 +17,12 @@
  *   answer   clients that have not moved: claim_put asks once in 5 s at most, and the
  *            server ends when the answer is yes
  * A server that writes and deletes nothing asks nothing.
+ *
+ * What is there is found by listing, so epochs may be missing in the middle, and each start removes what nobody can
+ * ask for again: an older epoch whose predecessor was released, for that one has ended and was the only one to look
+ * for it.  A release goes with the epoch behind it.  What follows an unclean end stays: that server might live yet.
+ * A slow rival's PUT may now make an epoch that was there and is gone, so whoever has made one lists once more, and
+ * gives way to a newer one.
  */
 #ifndef STORE_CLAIM_H
 #define STORE_CLAIM_H
@@ -34,19 +40,28 @@ struct claim_owner {
 	char where[129];     /* for people: the directory */
 };
 
+#define CLAIM_PAGE   64  /* names a list */
+#define CLAIM_EPOCHS 128 /* that one start can prune; the next goes on */
+
 /* One start's attempt. */
 struct claim {
 	struct objstore *store;
 	const char *prefix;
-	/* All but since and run; epoch: the newest that is known, a hint (0: none).  Result: ours. */
-	struct claim_owner me;
+	struct claim_owner me; /* all but epoch, since and run.  Result: ours */
 	bool take_over;
 	struct claim_owner other; /* result, with -EBUSY: whose it is; epoch 0: unreadable */
 	/* private */
 	struct obj_req req;
 	struct iovec iov;
 	char text[CLAIM_BYTES + 1];
-	uint64_t low, high, stride; /* epochs that are there (or 0) and not (or 0: unknown) */
+	struct obj_entry page[CLAIM_PAGE];
+	uint64_t newest, newest_released; /* 0: none */
+	struct claim_epoch {
+		uint64_t epoch;
+		bool made, released;
+	} seen[CLAIM_EPOCHS];
+	int nseen;
+	char doomed[2 * CLAIM_EPOCHS][OBJ_NAME];
 	int stage;
 	struct op step;
 	struct op *wait;

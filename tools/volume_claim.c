@@ -32,25 +32,6 @@ instance_of(int fd, char out[64])
 	return 0;
 }
 
-/* What the lock file remembers of the last claim; where it does not claim_take finds it out. */
-static uint64_t
-epoch_hint(int fd)
-{
-	char text[32] = "";
-
-	return pread(fd, text, sizeof(text) - 1, 0) > 0 ? strtoull(text, NULL, 10) : 0;
-}
-
-static void
-remember_epoch(int fd, uint64_t epoch)
-{
-	char text[32];
-	int n = snprintf(text, sizeof(text), "%" PRIu64 "\n", epoch);
-
-	if (pwrite(fd, text, (size_t)n, 0) != n)
-		log_warn("the journal's lock file cannot be written: %s", strerror(errno));
-}
-
 static int
 who_am_i(const struct volume_open *v, const struct config *c, struct claim_owner *me)
 {
@@ -63,7 +44,6 @@ who_am_i(const struct volume_open *v, const struct config *c, struct claim_owner
 	for (char *p = me->where; *p; p++)
 		if (*p == '\n')
 			*p = '?';
-	me->epoch = epoch_hint(v->lock_fd);
 	return instance_of(v->lock_fd, me->instance);
 }
 
@@ -145,7 +125,6 @@ close:
 	objstore_close(store);
 	if (err < 0)
 		return err;
-	remember_epoch(v->lock_fd, v->claim.me.epoch);
 	log_info("owner of the objects in %s since epoch %" PRIu64, v->store->url, v->claim.me.epoch);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,9 +74,32 @@ put_again(struct op *op)
 }
 
 /* A client that lost the reply of its PUT and sends it again. */
+/* The next exclusive PUT stays on its way until hold is 0. */
+enum { HOLD_NEXT = 1, HELD };
+static _Atomic int hold;
+
+static void
+put_held(struct op *op)
+{
+	struct twice *t = container_of(op, struct twice, op);
+
+	if (hold)
+		reactor_post(&t->op, 0);
+	else
+		put_again(op);
+}
+
 static enum op_state
 fake_put(struct obj_req *r, struct op *op)
 {
+	if (hold == HOLD_NEXT && r->exclusive) {
+		struct twice *t = calloc(1, sizeof(*t));
+
+		*t = (struct twice){ .op.resume = put_held, .wait = op, .req = r, .iov = r->iov[0] };
+		hold = HELD;
+		reactor_post(&t->op, 0);
+		return OP_PENDING;
+	}
 	if (!put_twice)
 		return answer(r, op, real->put);
 	struct twice *t = calloc(1, sizeof(*t));
@@ -106,6 +130,12 @@ fake_del(struct obj_req *r, struct op *op)
 	return answer(r, op, real->del);
 }
 
+static enum op_state
+fake_list(struct obj_req *r, struct op *op)
+{
+	return answer(r, op, real->list);
+}
+
 static struct objstore_ops fake;
 
 static void
@@ -122,6 +152,7 @@ setup(void)
 	fake.get = fake_get;
 	fake.head = fake_head;
 	fake.del = fake_del;
+	fake.list = fake_list;
 	store->ops = &fake;
 	calls = 0;
 	rig_start(2, NULL, NULL);
@@ -170,15 +201,18 @@ start_head(void *arg, struct op *op)
 	return r->store->ops->head(r, op);
 }
 
-/* An attempt of the server `who`, which knows of `hint`. */
+#define RACERS 8
+static struct claim racer[RACERS];
+static int result[RACERS];
+
+/* An attempt of the server `who`. */
 static int
-take(struct claim *c, const char *who, uint64_t hint, bool take_over)
+take(struct claim *c, const char *who, bool take_over)
 {
 	memset(c, 0, sizeof(*c));
 	c->store = store;
 	c->prefix = "export";
 	c->take_over = take_over;
-	c->me.epoch = hint;
 	snprintf(c->me.instance, sizeof(c->me.instance), "disk-of-%s", who);
 	snprintf(c->me.host, sizeof(c->me.host), "host-of-%s", who);
 	snprintf(c->me.where, sizeof(c->me.where), "/srv/%s", who);
@@ -192,20 +226,20 @@ Test(claim, one_server_at_a_time)
 	for (late = 0; late < 2; late++) {
 		uint64_t base = late ? 4 : 0;
 
-		cr_assert(eq(int, take(&c, "a", 0, late), 0));
+		cr_assert(eq(int, take(&c, "a", late), 0));
 		cr_assert(eq(u64, c.me.epoch, base + 1));
-		cr_assert(eq(int, take(&c, "a", base + 1, false), 0), "its own restart");
+		cr_assert(eq(int, take(&c, "a", false), 0), "its own restart");
 		cr_assert(eq(u64, c.me.epoch, base + 2));
-		cr_assert(eq(int, take(&c, "b", 0, false), -EBUSY));
+		cr_assert(eq(int, take(&c, "b", false), -EBUSY));
 		cr_assert(eq(str, c.other.host, (char *)"host-of-a"));
 		cr_assert(eq(str, c.other.where, (char *)"/srv/a"));
 		cr_assert(eq(u64, c.other.epoch, base + 2));
 		cr_assert(c.other.since_s > 0);
-		cr_assert(eq(int, take(&c, "b", 0, true), 0), "taken over");
+		cr_assert(eq(int, take(&c, "b", true), 0), "taken over");
 		cr_assert(eq(u64, c.me.epoch, base + 3));
-		cr_assert(eq(int, take(&c, "a", base + 2, false), -EBUSY), "the stale one comes back");
+		cr_assert(eq(int, take(&c, "a", false), -EBUSY), "the stale one comes back");
 		cr_assert(eq(str, c.other.host, (char *)"host-of-b"));
-		cr_assert(eq(int, take(&c, "b", base + 3, false), 0));
+		cr_assert(eq(int, take(&c, "b", false), 0));
 	}
 }
 
@@ -213,37 +247,124 @@ Test(claim, who_releases_lets_any_other_in)
 {
 	struct claim a, b;
 
-	cr_assert(eq(int, take(&a, "a", 0, false), 0));
+	cr_assert(eq(int, take(&a, "a", false), 0));
 	cr_assert(eq(int, rig_call(0, start_release, &a), 0));
-	cr_assert(eq(int, take(&b, "b", 0, false), 0));
+	cr_assert(eq(int, take(&b, "b", false), 0));
 	cr_assert(eq(u64, b.me.epoch, 2));
-	cr_assert(eq(int, take(&a, "a", 1, false), -EBUSY));
+	cr_assert(eq(int, take(&a, "a", false), -EBUSY));
 }
 
-Test(claim, finds_the_newest_from_any_hint)
+static bool is_there(const char *name);
+
+/* Which of "N" and "N-released" are there, up to `most`. */
+static const char *
+owners(int most)
 {
-	static const uint64_t hints[] = { 0, 1, 7, 63, 64, 99, 4711 };
-	uint64_t newest = 0;
+	static char text[4096];
+	char name[OBJ_NAME];
+
+	text[0] = '\0';
+	for (int i = 1; i <= 2 * most; i++) {
+		snprintf(name, sizeof(name), "export/owners/%d%s", (i + 1) / 2, i % 2 ? "" : "-released");
+		if (is_there(name))
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s ", name + strlen("export/owners/"));
+	}
+	return text;
+}
+
+static int
+release(struct claim *c)
+{
+	return rig_call(0, start_release, c);
+}
+
+Test(claim, clean_starts_leave_little_behind)
+{
 	struct claim c;
 
-	while (newest < 100) {
-		cr_assert(eq(int, take(&c, "a", newest, false), 0));
-		cr_assert(eq(u64, c.me.epoch, ++newest));
+	for (int i = 0; i < 5; i++) {
+		cr_assert(eq(int, take(&c, i % 2 ? "a" : "b", false), 0));
+		cr_assert(eq(u64, c.me.epoch, (uint64_t)i + 1));
+		cr_assert(eq(int, release(&c), 0));
 	}
-	for (size_t i = 0; i < ARRAY_LEN(hints); i++) {
-		calls = 0;
-		cr_assert(eq(int, take(&c, "a", hints[i], false), 0));
-		cr_assert(eq(u64, c.me.epoch, ++newest), "hint %d", (int)hints[i]);
-		cr_assert(calls <= 20, "%d requests", calls);
-	}
-	calls = 0;
-	cr_assert(eq(int, take(&c, "a", newest, false), 0));
-	cr_assert(eq(int, calls, 3), "a restart asks no more than it must");
+	cr_assert(eq(str, (char *)owners(9), (char *)"4-released 5 5-released "));
 }
 
-#define RACERS 8
-static struct claim racer[RACERS];
-static int result[RACERS];
+/* Its server may live: the one that looks for epoch 3 is that of epoch 2. */
+Test(claim, what_follows_an_unclean_end_stays)
+{
+	struct claim c;
+
+	cr_assert(eq(int, take(&c, "a", false), 0));
+	cr_assert(eq(int, release(&c), 0));
+	cr_assert(eq(int, take(&c, "a", false), 0));
+	cr_assert(eq(int, take(&c, "b", true), 0)); /* 3, over 2 that never said that it ended */
+	cr_assert(eq(int, release(&c), 0));
+	for (int i = 4; i < 8; i++) {
+		cr_assert(eq(int, take(&c, "b", false), 0));
+		cr_assert(eq(int, release(&c), 0));
+	}
+	cr_assert(eq(str, (char *)owners(9), (char *)"3 6-released 7 7-released "));
+}
+
+Test(claim, finds_the_newest_of_many)
+{
+	struct claim c;
+
+	for (uint64_t n = 1; n <= 150; n++) { /* kills: all stay */
+		cr_assert(eq(int, take(&c, "a", false), 0));
+		cr_assert(eq(u64, c.me.epoch, n));
+	}
+	calls = 0;
+	cr_assert(eq(int, take(&c, "b", false), -EBUSY));
+	cr_assert(eq(u64, c.other.epoch, 150));
+	cr_assert(eq(int, calls, 3 + 1), "pages, and the newest");
+}
+
+Test(claim, a_restart_asks_no_more_than_it_must)
+{
+	struct claim c;
+
+	cr_assert(eq(int, take(&c, "a", false), 0));
+	cr_assert(eq(int, release(&c), 0));
+	calls = 0;
+	cr_assert(eq(int, take(&c, "a", false), 0));
+	cr_assert(eq(int, calls, 5), "list, read, make, list, delete: %d", calls);
+}
+
+static void *
+slow_rival(void *arg)
+{
+	(void)arg;
+	result[0] = take(&racer[0], "b", false);
+	return NULL;
+}
+
+/* Its PUT is on the way while two others come and go, so that its epoch is there and pruned before. */
+Test(claim, a_slow_put_gives_way_to_the_newer)
+{
+	struct claim a;
+	pthread_t rival;
+
+	cr_assert(eq(int, take(&a, "a", false), 0));
+	cr_assert(eq(int, release(&a), 0));
+	hold = HOLD_NEXT;
+	cr_assert(eq(int, pthread_create(&rival, NULL, slow_rival, NULL), 0));
+	while (hold != HELD)
+		usleep(1000);
+	for (int i = 0; i < 2; i++) {
+		cr_assert(eq(int, take(&a, "a", false), 0));
+		cr_assert(i == 1 || release(&a) == 0);
+	}
+	cr_assert(eq(u64, a.me.epoch, 3));
+	cr_assert(not(is_there("export/owners/2")));
+	hold = 0;
+	pthread_join(rival, NULL);
+	cr_assert(eq(int, result[0], -EBUSY));
+	cr_assert(eq(u64, racer[0].other.epoch, 3));
+	cr_assert(eq(int, take(&a, "a", false), 0));
+	cr_assert(eq(u64, a.me.epoch, 4));
+}
 
 static void
 race(int i)
@@ -251,7 +372,7 @@ race(int i)
 	char who[8];
 
 	snprintf(who, sizeof(who), "%d", i);
-	result[i] = take(&racer[i], who, 0, false);
+	result[i] = take(&racer[i], who, false);
 }
 
 Test(claim, of_many_at_once_one_wins)
@@ -262,7 +383,7 @@ Test(claim, of_many_at_once_one_wins)
 		int won = 0;
 
 		if (round > 0) {
-			cr_assert(eq(int, take(&first, "x", 0, true), 0));
+			cr_assert(eq(int, take(&first, "x", true), 0));
 			cr_assert(eq(int, rig_call(0, start_release, &first), 0));
 		}
 		rig_threads(RACERS, race);
@@ -279,9 +400,9 @@ Test(claim, its_own_put_seen_twice_is_its_own)
 	struct claim c;
 
 	put_twice = 1;
-	cr_assert(eq(int, take(&c, "a", 0, false), 0));
+	cr_assert(eq(int, take(&c, "a", false), 0));
 	cr_assert(eq(u64, c.me.epoch, 1));
-	cr_assert(eq(int, take(&c, "b", 0, true), 0));
+	cr_assert(eq(int, take(&c, "b", true), 0));
 	put_twice = 0;
 	cr_assert(eq(u64, c.me.epoch, 2));
 }
@@ -294,7 +415,7 @@ Test(claim, any_request_may_fail)
 	for (int n = 1;; n++) {
 		calls = 0;
 		fail_at = n;
-		int err = take(&c, n % 2 ? "a" : "b", 0, true);
+		int err = take(&c, n % 2 ? "a" : "b", true);
 
 		fail_at = 0;
 		if (err == 0 && calls < n)
@@ -302,7 +423,7 @@ Test(claim, any_request_may_fail)
 		if (err == 0)
 			newest = c.me.epoch;
 		cr_assert(err == 0 || err == -EIO, "%d", err);
-		cr_assert(eq(int, take(&c, "a", 0, true), 0));
+		cr_assert(eq(int, take(&c, "a", true), 0));
 		cr_assert(c.me.epoch > newest);
 		newest = c.me.epoch;
 	}
@@ -314,14 +435,14 @@ Test(claim, an_unreadable_owner_is_another)
 	struct claim c;
 	FILE *f;
 
-	cr_assert(eq(int, take(&c, "a", 0, false), 0));
+	cr_assert(eq(int, take(&c, "a", false), 0));
 	snprintf(path, sizeof(path), "%s/objects/export/owners/1", rig_dir());
 	f = fopen(path, "w");
 	fprintf(f, "dittofs owner 1\nepoch 1\n");
 	fclose(f);
-	cr_assert(eq(int, take(&c, "a", 1, false), -EBUSY));
+	cr_assert(eq(int, take(&c, "a", false), -EBUSY));
 	cr_assert(eq(u64, c.other.epoch, 0));
-	cr_assert(eq(int, take(&c, "a", 1, true), 0));
+	cr_assert(eq(int, take(&c, "a", true), 0));
 }
 
 Test(claim, slices_of_epochs_are_apart)
@@ -388,7 +509,7 @@ Test(claim, a_stale_server_deletes_nothing)
 {
 	struct claim a, b;
 
-	cr_assert(eq(int, take(&a, "a", 0, false), 0));
+	cr_assert(eq(int, take(&a, "a", false), 0));
 	cr_assert(eq(int, claim_guard(store, "export", a.me.epoch, on_fenced), 0));
 	cr_assert(eq(int, put("export/x", 0), 0));
 	cr_assert(eq(int, put("export/y", 1), 0));
@@ -401,7 +522,7 @@ Test(claim, a_stale_server_deletes_nothing)
 	fail_get = 0;
 	cr_assert(is_there("export/x"));
 
-	cr_assert(eq(int, take(&b, "b", 0, true), 0));
+	cr_assert(eq(int, take(&b, "b", true), 0));
 	cr_assert(eq(int, fences, 0));
 	cr_assert(eq(int, del("export/x", 0), -E_FENCED));
 	cr_assert(eq(int, del("export/y", 1), -E_FENCED));
@@ -431,7 +552,7 @@ Test(claim, deletes_in_line_are_all_answered)
 	struct claim a;
 
 	late = 1;
-	cr_assert(eq(int, take(&a, "a", 0, false), 0));
+	cr_assert(eq(int, take(&a, "a", false), 0));
 	cr_assert(eq(int, claim_guard(store, "export", a.me.epoch, on_fenced), 0));
 	rig_threads(8, delete_many);
 	cr_assert(eq(int, fences, 0));
@@ -443,7 +564,7 @@ Test(claim, puts_hardly_ask)
 {
 	struct claim a;
 
-	cr_assert(eq(int, take(&a, "a", 0, false), 0));
+	cr_assert(eq(int, take(&a, "a", false), 0));
 	cr_assert(eq(int, claim_guard(store, "export", a.me.epoch, on_fenced), 0));
 	calls = 0;
 	for (int i = 0; i < 20; i++)
