@@ -29,7 +29,7 @@ only lz4           store/codec
 only curl/         store/http tools/control_client
 only expat         store/s3_xml
 only libs3         store/s3v2
-only cyaml/        tools/config
+only cyaml/        tools/config_file
 only microhttpd    tools/admin
 only sys/sdt       reactor/probe
 only nfsc/         tools/bench_nfs
