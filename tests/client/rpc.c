@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/client/rpc.h"
+#include "tests/client/rpc_impl.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,22 +12,8 @@
 #include <unistd.h>
 
 enum {
-	SCRATCH = 256 << 10,
 	IOVS = 192,        /* of one send */
 	EVENTS = 256,      /* of one wait */
-	READS_A_TURN = 4,  /* of one socket, before others get their turn */
-	MARK = 4,          /* the record mark before each fragment (RFC 5531, 11) */
-};
-
-#define LAST_FRAGMENT 0x80000000u
-
-/* A record that has not come whole: payload so far, without its marks. */
-struct rpc_block {
-	struct rpc_block *next;
-	uint32_t want;  /* length at which the next step is due */
-	bool in_mark;   /* what is read now is a mark, not payload */
-	bool last;      /* the fragment is its record's last */
-	uint8_t bytes[RPC_RECORD_MAX + MARK];
 };
 
 uint64_t
@@ -51,7 +37,7 @@ rpc_loop_init(struct rpc_loop *loop, uint32_t max_calls, uint32_t first_xid)
 	if (loop->epfd < 0)
 		return -errno;
 	loop->open = calloc(slots, sizeof(*loop->open));
-	loop->scratch = malloc(SCRATCH);
+	loop->scratch = malloc(RPC_SCRATCH);
 	if (!loop->open || !loop->scratch) {
 		rpc_loop_fini(loop);
 		return -ENOMEM;
@@ -74,27 +60,6 @@ rpc_loop_fini(struct rpc_loop *loop)
 	free(loop->open);
 	free(loop->scratch);
 	close(loop->epfd);
-}
-
-static struct rpc_block *
-block_get(struct rpc_loop *loop)
-{
-	struct rpc_block *b = loop->spare;
-
-	if (b)
-		loop->spare = b->next;
-	else if (!(b = malloc(sizeof(*b))))
-		abort();
-	b->want = MARK;
-	b->in_mark = true;
-	return b;
-}
-
-static void
-block_put(struct rpc_loop *loop, struct rpc_block *b)
-{
-	b->next = loop->spare;
-	loop->spare = b;
 }
 
 void
@@ -217,20 +182,20 @@ rpc_conn_close(struct rpc_conn *conn)
 	conn->state = RPC_CLOSED;
 	conn->unsent = NULL;
 	if (conn->part)
-		block_put(conn->loop, conn->part);
+		rpc_block_put(conn->loop, conn->part);
 	conn->part = NULL;
 }
 
-static void
-conn_fail(struct rpc_conn *conn, int err)
+void
+rpc_conn_fail(struct rpc_conn *conn, int err)
 {
 	rpc_conn_close(conn);
 	if (conn->on_close)
 		conn->on_close(conn, err);
 }
 
-static void
-call_unlink(struct rpc_call *call)
+void
+rpc_call_unlink(struct rpc_call *call)
 {
 	struct rpc_conn *conn = call->conn;
 
@@ -248,7 +213,7 @@ rpc_conn_abandon(struct rpc_conn *conn)
 	for (uint32_t n = conn->nopen; n > 0; n--) {
 		struct rpc_call *call = conn->first;
 
-		call_unlink(call);
+		rpc_call_unlink(call);
 		call->res = -ECONNRESET;
 		call->done(call);
 	}
@@ -285,7 +250,7 @@ rpc_call_begin(struct rpc_call *call, struct rpc_conn *conn, uint32_t prog, uint
                uint32_t proc)
 {
 	struct rpc_loop *loop = conn->loop;
-	struct wire_out w = { .p = call->head + MARK, .end = call->head + RPC_HEAD };
+	struct wire_out w = { .p = call->head + RPC_MARK, .end = call->head + RPC_HEAD };
 
 	/* an xid whose slot an older call still holds is passed over */
 	while (loop->open[loop->xid & loop->mask])
@@ -330,9 +295,9 @@ rpc_call_start(struct rpc_call *call, const struct wire_out *args)
 
 	assert(!args->bad && call->done);
 	call->head_len = (uint32_t)(args->p - call->head);
-	mark = htobe32(LAST_FRAGMENT | (call->head_len - MARK + call->data_len +
+	mark = htobe32(RPC_LAST_FRAGMENT | (call->head_len - RPC_MARK + call->data_len +
 	                                (uint32_t)wire_pad(call->data_len)));
-	memcpy(call->head, &mark, MARK);
+	memcpy(call->head, &mark, RPC_MARK);
 	call->start_ns = loop->now_ns;
 	call->next = NULL;
 	call->prev = conn->last;
@@ -418,174 +383,6 @@ conn_flush(struct rpc_conn *conn)
 	conn_arm(conn, conn->events & ~(uint32_t)EPOLLOUT);
 }
 
-/* The reply header up to the results (RFC 5531, 9). */
-static int
-reply_parse(struct rpc_call *call, struct wire_in *w)
-{
-	uint32_t len;
-
-	if (wire_get_u32(w) != 1)            /* REPLY */
-		return -EBADMSG;
-	if (wire_get_u32(w) != 0) {          /* MSG_DENIED */
-		call->accept_stat = UINT32_MAX;
-		return w->bad ? -EBADMSG : -EPROTO;
-	}
-	wire_get_u32(w);                     /* verifier */
-	wire_get_bytes(w, 400, &len);
-	call->accept_stat = wire_get_u32(w);
-	if (w->bad)
-		return -EBADMSG;
-	return call->accept_stat ? -EPROTO : 0;
-}
-
-static void
-conn_deliver(struct rpc_conn *conn, const uint8_t *p, uint32_t len)
-{
-	struct rpc_loop *loop = conn->loop;
-	struct wire_in w = { .p = p, .end = p + len };
-	uint32_t xid = wire_get_u32(&w);
-	struct rpc_call *call = loop->open[xid & loop->mask];
-
-	/* an answer to half a call is none either */
-	if (w.bad || !call || call->xid != xid || call->conn != conn || !call->sent) {
-		loop->strays++;
-		return;
-	}
-	call_unlink(call);
-	conn->replies++;
-	conn->last_reply_ns = loop->now_ns;
-	call->res = reply_parse(call, &w);
-	call->reply = w;
-	call->done(call);
-}
-
-/* A step is due: the mark or the fragment is complete.  True while the record goes on. */
-static bool
-part_step(struct rpc_conn *conn)
-{
-	struct rpc_block *b = conn->part;
-	uint32_t mark;
-
-	while (conn->part_len == b->want) {
-		if (!b->in_mark && b->last)
-			return false;
-		if (!b->in_mark) {
-			b->in_mark = true;
-			b->want += MARK;
-			break;
-		}
-		memcpy(&mark, b->bytes + conn->part_len - MARK, MARK);
-		mark = be32toh(mark);
-		conn->part_len -= MARK;
-		b->in_mark = false;
-		b->last = mark & LAST_FRAGMENT;
-		mark &= ~LAST_FRAGMENT;
-		if (mark > RPC_RECORD_MAX - conn->part_len) {
-			conn->loop->strays++;
-			conn_fail(conn, -EBADMSG);
-			return true;
-		}
-		b->want = conn->part_len + mark;
-	}
-	return true;
-}
-
-/* Takes bytes into the incomplete record, as many as it wants; delivers it when whole. */
-static uint32_t
-part_feed(struct rpc_conn *conn, const uint8_t *p, uint32_t len)
-{
-	struct rpc_block *b = conn->part;
-	uint32_t n = b->want - conn->part_len;
-
-	if (n > len)
-		n = len;
-	/* what was read straight into its place comes by with that place as p */
-	if (n && p != b->bytes + conn->part_len)
-		memcpy(b->bytes + conn->part_len, p, n);
-	conn->part_len += n;
-	if (part_step(conn))
-		return n;
-	conn->part = NULL;
-	conn_deliver(conn, b->bytes, conn->part_len);
-	block_put(conn->loop, b);
-	return n;
-}
-
-/* Takes one record that lies whole in p, or what belongs to an incomplete one. */
-static uint32_t
-conn_take(struct rpc_conn *conn, const uint8_t *p, uint32_t len)
-{
-	uint32_t mark;
-
-	if (!conn->part && len >= MARK) {
-		memcpy(&mark, p, MARK);
-		mark = be32toh(mark);
-		if (mark & LAST_FRAGMENT && (mark & ~LAST_FRAGMENT) <= len - MARK) {
-			conn_deliver(conn, p + MARK, mark & ~LAST_FRAGMENT);
-			return MARK + (mark & ~LAST_FRAGMENT);
-		}
-	}
-	if (!conn->part) {
-		conn->part = block_get(conn->loop);
-		conn->part_len = 0;
-	}
-	return part_feed(conn, p, len);
-}
-
-/* False when the connection was closed meanwhile. */
-static bool
-conn_feed(struct rpc_conn *conn, const uint8_t *p, uint32_t len)
-{
-	int fd = conn->fd;
-
-	while (len > 0) {
-		uint32_t n = conn_take(conn, p, len);
-
-		if (conn->fd != fd || conn->state != RPC_OPEN)
-			return false;
-		p += n;
-		len -= n;
-	}
-	return true;
-}
-
-static void
-conn_read(struct rpc_conn *conn)
-{
-	struct rpc_loop *loop = conn->loop;
-
-	for (int i = 0; i < READS_A_TURN && !conn->paused; i++) {
-		struct iovec iov[2];
-		uint32_t first = 0;
-		int n = 0;
-		ssize_t got;
-
-		if (conn->part) {
-			first = conn->part->want - conn->part_len;
-			iov[n].iov_base = conn->part->bytes + conn->part_len;
-			iov[n++].iov_len = first;
-		}
-		iov[n].iov_base = loop->scratch;
-		iov[n++].iov_len = SCRATCH;
-		got = readv(conn->fd, iov, n);
-		if (got < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (got <= 0) {
-			conn_fail(conn, got < 0 ? -errno : 0);
-			return;
-		}
-		conn->bytes_in += (uint64_t)got;
-		if (first > (uint64_t)got)
-			first = (uint32_t)got;
-		if (first && !conn_feed(conn, iov[0].iov_base, first))
-			return;
-		if (!conn_feed(conn, loop->scratch, (uint32_t)got - first))
-			return;
-		if ((size_t)got < SCRATCH)
-			return; /* the socket is empty, or epoll says so again */
-	}
-}
-
 static void
 conn_connected(struct rpc_conn *conn)
 {
@@ -594,7 +391,7 @@ conn_connected(struct rpc_conn *conn)
 
 	getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &err, &len);
 	if (err) {
-		conn_fail(conn, -err);
+		rpc_conn_fail(conn, -err);
 		return;
 	}
 	conn->state = RPC_OPEN;
@@ -616,11 +413,11 @@ conn_event(struct rpc_conn *conn, uint32_t events)
 		return;
 	}
 	if (conn->paused && events & (EPOLLERR | EPOLLHUP)) {
-		conn_fail(conn, -ECONNRESET);
+		rpc_conn_fail(conn, -ECONNRESET);
 		return;
 	}
 	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
-		conn_read(conn);
+		rpc_conn_read(conn);
 	if (events & EPOLLOUT && conn->state == RPC_OPEN)
 		conn_flush(conn);
 }
