@@ -1,37 +1,60 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs Criterion programs, each for at most TIMEOUT seconds: a line for each, the
-# output of those that fail, and at the end how many single tests passed,
+# Runs Criterion programs, some at a time, each for at most TIMEOUT seconds: a line for each in
+# the order given, the output of those that fail, and at the end how many single tests passed,
 # failed and were skipped.
 #
-#   tests/unit/run.sh PROGRAM...        environment: TIMEOUT (300), JOBS (2)
+#   tests/unit/run.sh PROGRAM...        environment: TIMEOUT (300), JOBS of a program (2), PROGRAMS at a time (as many as cores)
 set -u
 out=$(mktemp -d) || exit 1
 trap 'rm -rf "$out"' EXIT
 passed=0 failed=0 skipped=0
+at_a_time=${PROGRAMS:-$(nproc)} next=0
 # Criterion's own: it keeps its record of a test that has a timeout.
 echo 'leak:libcriterion' >"$out/lsan"
 export LSAN_OPTIONS="suppressions=$out/lsan:print_suppressions=0"
-count() { grep -c -E "$1" "$out/tap"; }
 
-for program; do
-	start=$(date +%s)
-	timeout -k 5 "${TIMEOUT:-300}" "$program" --jobs "${JOBS:-2}" --tap >"$out/tap" 2>"$out/err"
+# run PROGRAM: its words in NAME.tap and NAME.err, then its exit status and seconds in NAME.end.
+run() {
+	local at=$out/${1##*/} start=$SECONDS rc
+	timeout -k 5 "${TIMEOUT:-300}" "$1" --jobs "${JOBS:-2}" --tap >"$at.tap" 2>"$at.err"
 	rc=$?
+	echo "$rc $((SECONDS - start))" >"$at.part"
+	mv "$at.part" "$at.end"
+}
+
+# tell PROGRAM: its line, and adds its tests to the sum.
+tell() {
+	local at=$out/${1##*/} verdict=ok rc took p f s
+	read -r rc took <"$at.end"
+	count() { grep -c -E "$1" "$at.tap"; }
 	s=$(count '^ok .*# SKIP')
 	p=$(($(count '^ok ') - s))
 	f=$(count '^not ok ')
-	verdict=ok
 	# A program that ends badly, or that ran nothing, counts as a failed test itself.
 	if [ "$rc" -ne 0 ] || [ $((p + f + s)) -eq 0 ]; then
 		verdict=FAIL
 		[ "$f" -gt 0 ] || f=1
 	fi
 	[ "$rc" -eq 124 ] && verdict="FAIL (over ${TIMEOUT:-300} s)"
-	printf '%-20s %4d passed, %d failed, %d skipped  %4d s  %s\n' \
-		"$(basename "$program")" "$p" "$f" "$s" $(($(date +%s) - start)) "$verdict"
-	[ "$verdict" = ok ] || cat "$out/tap" "$out/err"
+	printf '%-20s %4d passed, %d failed, %d skipped  %4d s  %s\n' "${1##*/}" "$p" "$f" "$s" "$took" "$verdict"
+	[ "$verdict" = ok ] || cat "$at.tap" "$at.err"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+programs=("$@")
+tell_ended() {
+	while [ $next -lt ${#programs[@]} ] && [ -e "$out/${programs[next]##*/}.end" ]; do
+		tell "${programs[next]}"
+		next=$((next + 1))
+	done
+}
+for program; do
+	while [ "$(jobs -rp | wc -l)" -ge "$at_a_time" ]; do wait -n; done
+	tell_ended
+	run "$program" &
 done
+wait
+tell_ended
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
