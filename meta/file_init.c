@@ -8,6 +8,7 @@
 #include "meta/file_trunc.h"
 #include "meta/flush.h"
 #include "meta/garbage.h"
+#include "meta/gc.h"
 #include "meta/readahead.h"
 #include "meta/replay.h"
 #include "meta/sliceid.h"
@@ -192,6 +193,7 @@ static const struct part {
 	{ trunc_init, trunc_fini },
 	{ flush_part_init, flush_fini },
 	{ garbage_init, garbage_fini },
+	{ gc_init, gc_fini },
 	{ retire_init, retire_fini },
 	{ lists_init, lists_fini },
 	{ replay_run, replay_fini },
@@ -256,7 +258,7 @@ stop_poll(struct op *op)
 	struct op *wait = file_core->stopped;
 
 	(void)op;
-	if (!flush_quit() || !garbage_quit() || file_core->retire.running || replay_is_busy() ||
+	if (!flush_quit() || !garbage_quit() || !gc_quit() || file_core->retire.running || replay_is_busy() ||
 	    slice_id_is_busy() || readahead_is_busy() || !diskcache_quit()) {
 		timer_start(&file_core->stop_timer, MSEC_NS, &file_core->stop);
 		return;

@@ -97,6 +97,19 @@ share_prefix(uint32_t share)
 	return run.nshares ? run.share[0].prefix : "";
 }
 
+int
+share_count(void)
+{
+	return run.nshares;
+}
+
+const char *
+share_prefix_at(int i)
+{
+	assert(i >= 0 && i < run.nshares);
+	return run.share[i].prefix;
+}
+
 static size_t
 rec_encode(uint8_t *v, uint64_t epoch, uint64_t seq)
 {

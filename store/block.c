@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static const uint8_t magic[8] = "DTTOBJ1";
 
@@ -31,6 +32,31 @@ object_name(char out[OBJECT_NAME_MAX], const char *prefix, uint64_t slice, uint3
 	/* A prefix that leaves no room is refused with the config: a cut name would be another block's. */
 	assert(n > 0 && n < OBJECT_NAME_MAX);
 	return (size_t)n;
+}
+
+bool
+object_name_parse(const char *name, const char *prefix, struct object_id *id)
+{
+	const char *last = strrchr(name, '/');
+	struct block_rec rec = { 0 };
+	char again[OBJECT_NAME_MAX];
+	int n;
+
+	if (!last)
+		return false;
+	*id = (struct object_id){ 0 };
+	n = sscanf(last, "/%" SCNu64 "_%" SCNu32 "_%" SCNu32, &id->slice, &id->index, &id->plain);
+	if (n == 1) {
+		id->pack = id->slice;
+		id->slice = 0;
+	}
+	if ((n != 1 && n != 3) || id->slice + id->pack == 0)
+		return false;
+	/* Signs, zeros in front, the wrong folder: what makes another name is none of ours. */
+	rec.pack = id->pack;
+	rec.plain = id->plain;
+	object_name(again, prefix, id->slice, id->index, &rec);
+	return strcmp(again, name) == 0;
 }
 
 /* ---- encoding: sizes are known beforehand, so it cannot fail ---- */

@@ -44,6 +44,13 @@ struct block_rec {
 /* <prefix>/chunks/<id % 256 as %02X>/<id / 1000000>/<id>_<index>_<plain>, or <prefix>/packs/<id % 256 as %02X>/<id / 1000000>/<id>. */
 size_t object_name(char out[OBJECT_NAME_MAX], const char *prefix, uint64_t slice, uint32_t index,
                    const struct block_rec *rec);
+/* What such a name says; false: it is none, to the letter. */
+struct object_id {
+	uint64_t pack;          /* or 0, and: */
+	uint64_t slice;
+	uint32_t index, plain;
+};
+bool object_name_parse(const char *name, const char *prefix, struct object_id *id);
 
 /* One block as the index of its object tells it. */
 struct object_block {

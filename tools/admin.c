@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "meta/gc.h"
 #include "tools/daemon.h"
 #include "tools/pending.h"
 
@@ -36,6 +37,16 @@ flush(struct MHD_Connection *conn)
 	return answer(conn, MHD_HTTP_OK, pending_json(admin.daemon, since ? strtoull(since, NULL, 10) : 0));
 }
 
+/* ?start=check|delete&age=SECONDS begins one. */
+static enum MHD_Result
+gc(struct MHD_Connection *conn)
+{
+	const char *start = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "start");
+	const char *age = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "age");
+
+	return answer(conn, MHD_HTTP_OK, report_gc_json(start, age ? strtoull(age, NULL, 10) : GC_AGE_S));
+}
+
 static const struct page {
 	const char *url;
 	char *(*json)(const struct daemon *d);
@@ -53,6 +64,8 @@ on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *
 	*data_len = 0;
 	if (!strcmp(method, "GET") && !strcmp(url, "/flush"))
 		return flush(conn);
+	if (!strcmp(method, "GET") && !strcmp(url, "/gc"))
+		return gc(conn);
 	for (size_t i = 0; i < ARRAY_LEN(pages) && !strcmp(method, "GET"); i++)
 		if (!strcmp(url, pages[i].url))
 			return answer(conn, MHD_HTTP_OK, pages[i].json(admin.daemon));

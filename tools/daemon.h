@@ -25,6 +25,11 @@ char *report_json(const struct daemon *d);
 char *report_latency_json(const struct daemon *d);
 /* Counters since the start (tools/report_stats.c); likewise. */
 char *report_stats_json(const struct daemon *d);
+/*
+ * What gc found so far, or in its last run (tools/report_gc.c); likewise.  `start`: "check" or "delete"
+ * begins one, NULL only asks; `age_s`: leaves what is younger.
+ */
+char *report_gc_json(const char *start, uint64_t age_s);
 
 /* The control socket (tools/admin.c): HTTP on a unix socket of mode 0600, a thread of its own. */
 int  admin_start(const struct daemon *d, char why[256]);

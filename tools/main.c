@@ -87,6 +87,17 @@ static const struct cmd {
 	  "it; what is written meanwhile may come later.  While the object store is away it waits\n"
 	  "on.  Ctrl-C ends the waiting, not the uploads.  Exit status 1 where some files cannot be\n"
 	  "uploaded (the server's log says why).\n" },
+	{ "gc", cmd_gc, "find objects that nothing needs, and delete them",
+	  "dittofs gc DIR [--delete] [--age DURATION] [--json]\n"
+	  "dittofs gc --config FILE ...\n"
+	  "\n"
+	  "Asks the running server to list its objects and to look each one up in the metadata.\n"
+	  "Leaked are those without a record, of an earlier start of the server: an upload that a\n"
+	  "crash cut short leaves them.  Removed files need no gc: they are deleted in the background.\n"
+	  "\n"
+	  "  --delete         deletes what is leaked; without it, it is only counted\n"
+	  "  --age DURATION   leaves what is younger, by the store's clock (1h)\n"
+	  "  --json           the counts as JSON\n" },
 	{ "objbench", cmd_objbench, "does this object store do what it must, and how fast",
 	  "dittofs objbench file:///DIR|s3://BUCKET[/PREFIX]|VOLUME [options]\n"
 	  "\n"

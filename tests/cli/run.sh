@@ -9,7 +9,7 @@ v=$tmp/vol
 expect "no arguments"            2 'usage: dittofs COMMAND'   "$binary"
 expect "--help"                  0 'format .*make a volume'   "$binary" --help
 expect "unknown command"         2 "no command 'frobnicate'"  "$binary" frobnicate
-for c in format serve status flush config version; do
+for c in format serve status flush gc config version; do
 	expect "$c --help"       0 "usage: dittofs $c"        "$binary" $c --help
 	expect "$c --nonsense"   2 "usage: dittofs $c"        "$binary" $c --nonsense
 done
@@ -40,6 +40,7 @@ expect "config check"            0 'fine'                     "$binary" config c
 expect "config show"             0 'buffer_size: "512MiB"'    "$binary" config show "$v"
 expect "config show --json"      0 '"buffer_size": "512MiB"'  "$binary" config show --json "$v"
 expect "status without server"   1 'no server answers'        "$binary" status "$v"
+expect "gc without server"       1 'no server answers'        "$binary" gc "$v"
 expect "flush without server"    1 'no server answers'        "$binary" flush "$v"
 expect "serve --listen nonsense" 1 'an address like'          "$binary" serve "$v" --listen nowhere
 expect "serve --cores nonsense"  1 'a number from 0'          "$binary" serve "$v" --cores many
@@ -70,6 +71,14 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	expect "status shows pending"    0 '^pending +0 B in 0 files'      "$binary" status "$v"
 	expect "flush, nothing to do"    0 '^0.0 MiB in 0 files uploaded'  "$binary" flush "$v"
 	expect "flush --json"            0 '"files": 0, "bytes": 0'        "$binary" flush --json "$v"
+	leak=$v/objects/export/chunks/01/0/1_0_4096 # of a start before the first one that took an epoch
+	mkdir -p "${leak%/*}" && head -c 4096 /dev/zero >"$leak"
+	expect "gc, too young to tell"   0 'recent +1 objects'             "$binary" gc "$v"
+	touch -d '2 hours ago' "$leak"
+	expect "gc finds what is leaked" 0 'leaked +1 objects +4 KiB'    "$binary" gc "$v"
+	expect "gc --delete --json"      0 '"deleted": .*|"objects": 1'    "$binary" gc "$v" --delete --json
+	[ ! -e "$leak" ] && ok "gc --delete" || bad "gc --delete"
+	expect "gc --age nonsense"       2 'usage: dittofs gc'             "$binary" gc "$v" --age old
 	expect "status shows requests"   0 '^put +[0-9]+'                  "$binary" status "$v"
 	expect "status --json"           0 '"budget_bytes": [0-9]+'        "$binary" status --json "$v"
 	expect "status --latency"        0 '^CALL +COUNT .*P99.9 us'       "$binary" status "$v" --latency

@@ -288,3 +288,27 @@ Test(block, caller_may_stop)
 	                                      o.index_off, stop, &calls), 42));
 	cr_assert(eq(int, calls, 2));
 }
+
+Test(block, names_say_what_they_hold)
+{
+	static const char *const others[] = {
+		"", "x", "p/chunks/", "p/chunks/01/0/1", "p/packs/01/0/1_0_5", "p/chunks/01/0/1_0", "p/chunks/01/0/1_0_5x",
+		"p/chunks/01/0/01_0_5", "p/chunks/02/0/1_0_5", "p/chunks/01/1/1_0_5", "q/chunks/01/0/1_0_5", "p/chunks/01/0/1_-1_5",
+		"p/chunks/00/0/0_0_5", "p/dittofs.json", "p/owners/7",
+	};
+	char name[OBJECT_NAME_MAX];
+	struct object_id id;
+
+	for (uint64_t n = 1; n < (uint64_t)1 << 60; n *= 7) {
+		struct block_rec own = { .plain = (uint32_t)n % BLOCK_BYTES + 1 }, pack = { .pack = n };
+
+		object_name(name, n % 2 ? "p" : "", n, (uint32_t)n % 16, &own);
+		cr_assert(object_name_parse(name, n % 2 ? "p" : "", &id), "%s", name);
+		cr_assert(id.pack == 0 && id.slice == n && id.index == (uint32_t)n % 16 && id.plain == own.plain, "%s", name);
+		object_name(name, "p", 99, 0, &pack);
+		cr_assert(object_name_parse(name, "p", &id), "%s", name);
+		cr_assert(id.pack == n && id.slice == 0, "%s", name);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		cr_assert(not(object_name_parse(others[i], "p", &id)), "%s", others[i]);
+}
