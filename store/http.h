@@ -6,7 +6,7 @@
  * Connections are kept alive, at most `connections` of them, one request each at a
  * time; more requests wait in line.
  *
- * Everything belongs to the core that called http_init.  The one place that knows curl.
+ * Everything belongs to the core that called http_init.  http*.c are the one place that knows curl.
  */
 #ifndef STORE_HTTP_H
 #define STORE_HTTP_H
