@@ -101,6 +101,12 @@ http_start(struct http *h, struct http_req *r, struct op *op)
 	return OP_PENDING;
 }
 
+bool
+http_under_way(const struct http_req *r)
+{
+	return r->slot != NULL;
+}
+
 static bool
 line_remove(struct line *l, struct http_req *r)
 {

@@ -73,6 +73,8 @@ void http_fini(struct http *h);
  * certificate (or ca_file) is not good, -ENOMEM, or what on_body said.
  */
 enum op_state http_start(struct http *h, struct http_req *r, struct op *op);
+/* It has left the line: a connection is its own. */
+bool http_under_way(const struct http_req *r);
 /*
  * Ends it at once: true, and its op will not resume; false when it has ended already and the
  * op is about to.  Not from within on_header or on_body.

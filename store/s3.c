@@ -174,6 +174,7 @@ s3_init(struct objstore *base, int core, char why[256])
 		return -ENOMEM;
 	c->s3 = s;
 	c->line_end = &c->line;
+	c->hedge_credit = S3_HEDGE_CREDIT;
 	c->rand = reactor_wall_ns() ^ (uint64_t)core << 56;
 	err = s3_cred_load(&c->fresh, s->credentials_file, s->profile, why);
 	if (err == 0 && (err = take_cred(c, &c->fresh)) < 0)

@@ -26,6 +26,9 @@
 #define S3_URL_MAX  6144 /* a list has a key of 1,024 bytes in its query, each of them perhaps %XX */
 #define S3_ONE_PUT_BYTES (64 * MIB) /* larger objects are put in parts */
 #define S3_PART_BYTES    (16 * MIB)
+/* Of GETs one in so many is sent twice at most, beyond a few: where all of them are slow, more of them do not help. */
+#define S3_HEDGE_COST   8
+#define S3_HEDGE_CREDIT (16 * S3_HEDGE_COST)
 #define S3_TEXT_MAX 5632 /* header lines of a request; the token is most of it */
 
 enum s3_health { S3_UP, S3_AWAY, S3_REFUSES };
@@ -60,6 +63,7 @@ struct s3_core {
 	uint64_t cred_loaded_ns;
 	uint32_t cred_serial; /* one more with each that differs */
 	uint64_t rand;
+	uint32_t hedge_credit; /* one for each request that may be hedged; a hedge costs several */
 	/* Credentials are read again once for all who wait for that. */
 	struct work reload;
 	struct op reloaded;

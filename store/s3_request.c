@@ -226,8 +226,10 @@ attempt_start(struct s3_request *q)
 	if (q->restart)
 		q->restart(q);
 	leg_start(q, 0);
-	if (q->hedge && q->core->s3->hedge_after_ns > 0)
-		tick_start(q, q->core->s3->hedge_after_ns);
+	if (!q->hedge || q->core->s3->hedge_after_ns == 0)
+		return;
+	q->core->hedge_credit = MIN(q->core->hedge_credit + 1, (uint32_t)S3_HEDGE_CREDIT);
+	tick_start(q, q->core->s3->hedge_after_ns);
 }
 
 /* Does this leg's answer need no other? */
@@ -504,6 +506,20 @@ attempt_end(struct s3_request *q)
 	answered(q);
 }
 
+/* No byte came for a while; of one that still stands in line none could. */
+static void
+hedge(struct s3_request *q)
+{
+	struct s3_core *c = q->core;
+
+	if (!http_under_way(&q->leg[0].http)) {
+		tick_start(q, c->s3->hedge_after_ns);
+	} else if (c->hedge_credit >= S3_HEDGE_COST) {
+		c->hedge_credit -= S3_HEDGE_COST;
+		leg_start(q, 1);
+	}
+}
+
 static void
 on_tick(struct op *op)
 {
@@ -515,7 +531,7 @@ on_tick(struct op *op)
 	else if (!q->leg[0].running && !q->leg[1].running)
 		attempt_end(q);
 	else if (!q->winner)
-		leg_start(q, 1);
+		hedge(q);
 }
 
 enum op_state
