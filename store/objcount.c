@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "reactor/reactor.h"
+
 /* A request takes a thousand times as long as its atomics: no need for a copy for each core. */
 static struct {
-	_Atomic uint64_t requests, bytes, errors, retries;
+	_Atomic uint64_t requests, bytes, errors, retries, ns, sent, received;
 } count[OBJ_CLASSES];
 
 static void
@@ -22,10 +24,13 @@ get(_Atomic uint64_t *n)
 }
 
 void
-objcount_add(enum objclass class, uint64_t bytes, int err)
+objcount_add(enum objclass class, uint64_t bytes, int err, uint64_t begun_ns)
 {
+	uint64_t now = reactor_clock_ns(); /* of a worker, perhaps: not the clock that it began by */
+
 	add(&count[class].requests, 1);
 	add(&count[class].bytes, bytes);
+	add(&count[class].ns, now > begun_ns ? now - begun_ns : 0);
 	if (err < 0 && err != -ENOENT && err != -EEXIST)
 		add(&count[class].errors, 1);
 }
@@ -36,11 +41,20 @@ objcount_retry(enum objclass class)
 	add(&count[class].retries, 1);
 }
 
+void
+objcount_wire(enum objclass class, uint64_t sent, uint64_t received)
+{
+	add(&count[class].sent, sent);
+	add(&count[class].received, received);
+}
+
 struct objcount
 objcount_get(enum objclass class)
 {
-	return (struct objcount){ get(&count[class].requests), get(&count[class].bytes),
-		                  get(&count[class].errors), get(&count[class].retries) };
+	return (struct objcount){ .requests = get(&count[class].requests), .bytes = get(&count[class].bytes),
+		                  .errors = get(&count[class].errors), .retries = get(&count[class].retries),
+		                  .ns = get(&count[class].ns), .sent = get(&count[class].sent),
+		                  .received = get(&count[class].received) };
 }
 
 const char *

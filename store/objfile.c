@@ -236,7 +236,7 @@ put_run(struct work *w)
 out:
 	/* Missing is no answer to a PUT: it means that the whole store is. */
 	err = classify(what, r->name, err == -ENOENT ? -EIO : err);
-	objcount_add(OBJ_PUT, err < 0 ? 0 : r->len, err);
+	objcount_add(OBJ_PUT, err < 0 ? 0 : r->len, err, r->begun_ns);
 	return err;
 }
 
@@ -247,6 +247,7 @@ file_put(struct obj_req *r, struct op *op)
 		return op_done(op, -EINVAL);
 	assert(iov_bytes(r->iov, r->niov) == r->len);
 	r->done = 0;
+	r->begun_ns = reactor_clock_ns();
 	return worker_run(&r->work, put_run, op);
 }
 
@@ -293,7 +294,7 @@ get_finish(struct obj_req *r, const char *what, int err)
 	if (r->fd >= 0)
 		close(r->fd);
 	err = classify(what, r->name, err);
-	objcount_add(OBJ_GET, r->done, err);
+	objcount_add(OBJ_GET, r->done, err, r->begun_ns);
 	return op_done(r->wait, err);
 }
 
@@ -353,6 +354,7 @@ file_get(struct obj_req *r, struct op *op)
 	r->step.resume = get_step;
 	r->wait = op;
 	r->done = 0;
+	r->begun_ns = reactor_clock_ns();
 	r->fd = -1;
 	r->stage = GET_START;
 	return get_run(r);
@@ -373,7 +375,7 @@ head_run(struct work *w)
 		err = -ENOENT;
 	else
 		r->size = (uint64_t)st.st_size;
-	objcount_add(OBJ_HEAD, 0, err);
+	objcount_add(OBJ_HEAD, 0, err, r->begun_ns);
 	return err;
 }
 
@@ -382,6 +384,7 @@ file_head(struct obj_req *r, struct op *op)
 {
 	if (!objstore_name_ok(r->name))
 		return op_done(op, -EINVAL);
+	r->begun_ns = reactor_clock_ns();
 	return worker_run(&r->work, head_run, op);
 }
 
@@ -403,7 +406,7 @@ del_run(struct work *w)
 		err = objdir_sync(&s->dirs, (const char(*)[OBJDIR_NAME])r->names, r->nnames);
 		err = classify("sync after delete", r->names[0], err);
 	}
-	objcount_add(OBJ_DELETE, 0, err);
+	objcount_add(OBJ_DELETE, 0, err, r->begun_ns);
 	return err;
 }
 
@@ -414,6 +417,7 @@ file_del(struct obj_req *r, struct op *op)
 	for (int i = 0; i < r->nnames; i++)
 		if (!objstore_name_ok(r->names[i]))
 			return op_done(op, -EINVAL);
+	r->begun_ns = reactor_clock_ns();
 	return worker_run(&r->work, del_run, op);
 }
 
@@ -425,7 +429,7 @@ list_run(struct work *w)
 	struct obj_req *r = container_of(w, struct obj_req, work);
 	int err = classify("list", r->name, objdir_list(store_of(r)->root, r));
 
-	objcount_add(OBJ_LIST, 0, err);
+	objcount_add(OBJ_LIST, 0, err, r->begun_ns);
 	return err;
 }
 
@@ -433,6 +437,7 @@ static enum op_state
 file_list(struct obj_req *r, struct op *op)
 {
 	assert(r->nentries > 0);
+	r->begun_ns = reactor_clock_ns();
 	return worker_run(&r->work, list_run, op);
 }
 

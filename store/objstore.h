@@ -65,7 +65,7 @@ struct obj_req {
 	struct obj_req *next;
 	struct op step;
 	struct op *wait;
-	uint64_t done;
+	uint64_t done, begun_ns;
 	int fd, stage;
 };
 

@@ -39,6 +39,7 @@ s3_call_start(struct obj_req *r, enum objclass class, void (*step)(struct op *op
 	struct s3_call *call = slab_get(&c->calls);
 
 	r->wait = op;
+	r->begun_ns = reactor_clock_ns();
 	r->step = (struct op){ .resume = step };
 	r->stage = (int)class;
 	r->priv = NULL;
@@ -53,6 +54,12 @@ s3_call_start(struct obj_req *r, enum objclass class, void (*step)(struct op *op
 	return OP_PENDING;
 }
 
+static bool
+moves_bytes(enum objclass class)
+{
+	return class == OBJ_PUT || class == OBJ_GET || class == OBJ_MULTIPART;
+}
+
 void
 s3_call_end(struct obj_req *r, int res)
 {
@@ -60,7 +67,7 @@ s3_call_end(struct obj_req *r, int res)
 	struct s3_core *c = call->q.core;
 	struct obj_req *next = c->line;
 
-	objcount_add(call->class, call->class == OBJ_PUT || call->class == OBJ_GET || call->class == OBJ_MULTIPART ? (res < 0 ? 0 : r->len) : 0, res);
+	objcount_add(call->class, res == 0 && moves_bytes(call->class) ? r->len : 0, res, r->begun_ns);
 	r->priv = NULL;
 	if (next) {
 		c->line = next->next;

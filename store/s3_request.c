@@ -249,6 +249,7 @@ leg_resume(struct op *op)
 
 	l->running = false;
 	l->res = op->res;
+	objcount_wire(q->class, l->http.bytes_out, l->http.bytes_in);
 	s3_answer_end(&l->answer);
 	if (l->res == 0 && !q->winner && s3_answer_class(&l->answer) == S3_OK) { /* an answer without a body */
 		q->winner = l;
@@ -271,6 +272,7 @@ leg_resume(struct op *op)
 			q->winner = l;
 			return; /* it ends by itself now */
 		}
+		objcount_wire(q->class, other->http.bytes_out, other->http.bytes_in);
 		other->running = false;
 		other->res = -ECANCELED;
 	}

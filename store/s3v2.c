@@ -431,7 +431,8 @@ run_done(struct op *step)
 		c->first = next->next;
 		launch(c, next);
 	}
-	objcount_add(class, step->res == 0 && (class == OBJ_PUT || class == OBJ_GET) ? r->len : 0, step->res);
+	objcount_add(class, step->res == 0 && (class == OBJ_PUT || class == OBJ_GET) ? r->len : 0, step->res,
+	             r->begun_ns);
 	r->wait->res = step->res;
 	r->wait->resume(r->wait);
 }
@@ -442,6 +443,7 @@ start(struct obj_req *r, enum objclass class, struct op *op)
 	struct v2_core *c = &v2_of(r->store)->core[reactor_core()];
 
 	r->wait = op;
+	r->begun_ns = reactor_clock_ns();
 	r->stage = (int)class;
 	r->next = NULL;
 	if (c->running < AT_ONCE) {

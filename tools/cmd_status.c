@@ -58,10 +58,12 @@ print_requests(const json_t *store)
 	json_t *e;
 	size_t i;
 
-	printf("\n%-12s %12s %12s %10s %10s  %s\n", "REQUESTS", "COUNT", "BYTES", "ERRORS", "RETRIES", s(store, "url"));
+	printf("\n%-10s %10s %10s %10s %10s %9s %8s %8s  %s\n", "REQUESTS", "COUNT", "BYTES", "SENT", "RECEIVED", "MEAN", "ERRORS",
+		"RETRIES", s(store, "url"));
 	json_array_foreach(json_object_get(store, "requests"), i, e)
-		printf("%-12s %12" PRIu64 " %12s %10" PRIu64 " %10" PRIu64 "\n", s(e, "class"), n(e, "requests"),
-			format_bytes(n(e, "bytes")), n(e, "errors"), n(e, "retries"));
+		printf("%-10s %10" PRIu64 " %10s %10s %10s %6.1f ms %8" PRIu64 " %8" PRIu64 "\n", s(e, "class"), n(e, "requests"),
+			format_bytes(n(e, "bytes")), format_bytes(n(e, "sent")), format_bytes(n(e, "received")),
+			(double)n(e, "ns") / 1e6 / (double)MAX(n(e, "requests"), 1), n(e, "errors"), n(e, "retries"));
 }
 
 static void

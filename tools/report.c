@@ -157,8 +157,9 @@ requests_json(void)
 	for (int i = 0; i < OBJ_CLASSES; i++) {
 		struct objcount n = objcount_get(i);
 
-		json_array_append_new(out, json_pack("{s:s, s:o, s:o, s:o, s:o}", "class", objcount_name(i), "requests",
-			num(n.requests), "bytes", num(n.bytes), "errors", num(n.errors), "retries", num(n.retries)));
+		json_array_append_new(out, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "class", objcount_name(i),
+			"requests", num(n.requests), "bytes", num(n.bytes), "errors", num(n.errors), "retries", num(n.retries),
+			"ns", num(n.ns), "sent", num(n.sent), "received", num(n.received)));
 	}
 	return out;
 }
