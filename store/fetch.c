@@ -20,6 +20,10 @@
 #define FETCHES 256 /* under way at once, a core; more wait in line */
 #define BUCKETS 256
 #define RUNS    FETCH_FRAMES_MAX /* a frame is in one of them, at most */
+/* What came damaged is fetched again, each time by another connection, if the store has any: most often it was so on its way. */
+#ifndef REFETCHES /* each is so many plans more for a test */
+#define REFETCHES 2
+#endif
 
 struct fetch;
 
@@ -33,7 +37,7 @@ struct run {
 	struct op op;
 	struct fetch *by;
 	uint32_t first, n; /* counted from the fetch's first */
-	bool again;        /* it came damaged once */
+	uint8_t again;     /* so many times it came damaged */
 	uint64_t sent_ns;
 	struct obj_req req;
 };
@@ -292,9 +296,9 @@ run_landed(struct run *r, int res)
 
 	hist_record(mine.get_time, ns);
 	PROBE_OBJECT_GOT(r->req.name, res, ns);
-	if (err == 0 && !r->again && !all_whole(r)) {
-		log_warn("object %s came damaged: fetched once more, perhaps it was so on its way only", r->req.name);
-		r->again = true;
+	if (err == 0 && r->again < REFETCHES && !all_whole(r)) {
+		log_warn("object %s came damaged: fetched again, perhaps it was so on its way only", r->req.name);
+		r->again++;
 		run_get(r);
 		return;
 	}
@@ -332,6 +336,7 @@ run_get(struct run *r)
 	memset(&r->req, 0, sizeof(r->req));
 	object_name(r->req.name, f->prefix, f->slice, f->index, &f->rec);
 	r->req.store = f->store;
+	r->req.afresh = r->again > 0;
 	r->req.iov = &x->iov[r->first];
 	r->req.niov = (int)r->n;
 	r->req.off = f->rec.off;
@@ -362,7 +367,7 @@ run_start(struct fetch *x, uint32_t first, uint32_t n)
 	r->by = x;
 	r->first = first;
 	r->n = n;
-	r->again = false;
+	r->again = 0;
 	x->left++; /* for run_landed */
 	run_get(r);
 }

@@ -48,6 +48,7 @@ struct obj_req {
 	uint64_t len;        /* put: bytes in all; get: bytes wanted (a short object is -E_DAMAGED) */
 	uint64_t size;       /* head: result */
 	bool exclusive;      /* put: -EEXIST when there is one already */
+	bool afresh;         /* get: on a new connection, where there are any: what came by the last one was damaged */
 	/* delete: many at once */
 	char (*names)[OBJ_NAME];
 	int nnames;

@@ -100,7 +100,7 @@ struct s3_request {
 	int nbody;
 	uint64_t body_len;
 	char payload[SIGV4_HEX]; /* hash of the body */
-	bool urgent, hedge, once;
+	bool urgent, hedge, once; /* once: on a connection of its own (http.h) */
 	uint32_t stall_s;
 	/*
 	 * Of an answer that is a success, else NULL: accept looks at the headers before the first byte of the

@@ -255,6 +255,7 @@ get_step(struct op *op)
 		snprintf(c->range, sizeof(c->range), "bytes=%" PRIu64 "-%" PRIu64, r->off, r->off + r->len - 1);
 		s3_request_header(q, "range", c->range);
 		q->urgent = q->hedge = true;
+		q->once = r->afresh;
 		q->accept = get_accept;
 		q->restart = get_restart;
 		q->on_body = get_body;
