@@ -295,7 +295,7 @@ meaning(const struct attempt *a, enum objclass class)
 	case S3StatusOK:
 		if (class != OBJ_GET || a->done == a->r->len)
 			return 0;
-		/* libs3 says OK to a body that ends before its Content-Length. */
+		/* libs3 says OK to a body that ends before its Content-Length, and to a range that is not the one asked for. */
 		return a->r->size < a->r->len ? -E_DAMAGED : -E_JUKEBOX;
 	case S3StatusErrorNoSuchKey:
 	case S3StatusHttpErrorNotFound:
@@ -344,6 +344,14 @@ take_cred(struct v2 *s, struct s3_cred *out, bool again)
 	s3_cred_wipe(&fresh);
 }
 
+/* libs3 shows no Content-Range: whether it is the object that is short, or this answer, is asked for. */
+static bool
+is_short(struct attempt *a, const char *name)
+{
+	(void)attempt(a, OBJ_HEAD, name);
+	return meaning(a, OBJ_HEAD) == 0 && a->r->size < a->r->off + a->r->len;
+}
+
 static int
 request(struct v2 *s, struct obj_req *r, enum objclass class, const char *name)
 {
@@ -362,6 +370,8 @@ request(struct v2 *s, struct obj_req *r, enum objclass class, const char *name)
 	for (bool again = false;; again = true) {
 		(void)attempt(&a, class, name);
 		err = meaning(&a, class);
+		if (err == -E_DAMAGED && !is_short(&a, name))
+			err = -E_JUKEBOX;
 		say(s, &a, err);
 		if (err == -EACCES && !again) {
 			take_cred(s, &a.cred, true);
