@@ -73,9 +73,12 @@ ROWS = (
      [("memory", None, None, ">=")]),
     ("s3_disk1", "S3: READ 4 KiB at random, disk cache, one at a time", "s3 read4k@1", OPS, "disk cache",
      [("memory", None, None, ">=")]),
-    ("s3_files", "S3 + 20 ms: files of 8 KiB, an fsync each, remote", "s3 files", "files_per_s", "dittofs",
+    ("s3_files64", "S3 + 20 ms: files of 8 KiB, an fsync each, remote, 64 at a time, 8 uploads", "s3 files@64", "files_per_s", "dittofs",
      [("no packs", None, None, ">=")]),
-    ("s3_puts", "S3 + 20 ms: the same, PUTs", "s3 files", "puts_per_file", "dittofs", [("no packs", None, None, ">=")]),
+    ("s3_puts64", "S3 + 20 ms: the same, PUTs", "s3 files@64", "puts_per_file", "dittofs", [("no packs", None, None, ">=")]),
+    ("s3_files256", "S3 + 20 ms: the same, 256 at a time, 64 uploads", "s3 files@256", "files_per_s", "dittofs",
+     [("no packs", None, None, ">=")]),
+    ("s3_puts256", "S3 + 20 ms: the same, PUTs", "s3 files@256", "puts_per_file", "dittofs", [("no packs", None, None, ">=")]),
     ("s3_local", "S3 + 50 ms: WRITE 8 KiB FILE_SYNC, local", "s3 write", "p50_ms", "local", [("remote", None, None, ">=")]),
 )
 

@@ -154,7 +154,8 @@ def plots(samples, out):
         group(samples, label, "s3 read4k@" + depth, ops, tiers) for label, depth in
         (("64 outstanding", "64"), ("one at a time", "1"))], tiers)
     bar("s3_files", "Objects in S3, 20 ms away: files of 8 KiB, an fsync each", "files a second", [
-        group(samples, "durability remote", "s3 files", "files_per_s", ("dittofs", "no packs"))], ("dittofs", "no packs"))
+        group(samples, label, "s3 files@" + depth, "files_per_s", ("dittofs", "no packs")) for label, depth in
+        (("64 at a time,\n8 uploads", "64"), ("256 at a time,\n64 uploads", "256"))], ("dittofs", "no packs"))
     for test, title in (("getattr", "GETATTR"), ("read4k", "READ of 4 KiB")):
         line("depth_" + test, title + " against calls outstanding", "calls a second", "outstanding, all connections", [
             (who, [(s["depth"], s[ops]) for s in samples if s["key"].startswith("sweep %s@" % test) and s["subject"] == who])

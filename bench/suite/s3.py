@@ -108,6 +108,8 @@ class Questions:
             shutil.rmtree(os.path.join(server.dir, "cache"))
             os.mkdir(os.path.join(server.dir, "cache"))
         server.start()
+        while any(d["state"] == "loading" for d in server.status()["cache"]["disk"]["dirs"]):
+            time.sleep(0.05)
 
     @staticmethod
     def requests(server, kind):
@@ -117,30 +119,38 @@ class Questions:
 
     def streams(self, n, bucket):
         """Written, and read again from where it is by then: the bucket, the disk cache, memory."""
-        bench, stream = self.bench, {"depth": 16, "bytes": MIB, "size": self.mib, "dir": "stream"}
+        bench, stream = self.bench, {"depth": 16, "bytes": MIB, "dir": "stream", "warm": 0}
         server = self.server(bucket, bucket.endpoint, durability="remote")
-        bench.add("s3 upload", "dittofs", n, server.load("seqwrite", ops=self.mib, fresh=True, **stream)[0])
+        bench.add("s3 upload", "dittofs", n, server.load("seqwrite", ops=self.mib, size=self.mib, fresh=True, **stream)[0])
         self.bare(n, bucket)
-        server.load("null seqread", seconds=0.05, ops=1, **stream) # makes the file that is read
+        server.load("null seqread", seconds=0.05, ops=1, size=self.mib, **stream) # makes the file that is read
         server.settle()
-        for subject, cold in (("cold", True), ("disk cache", False)):
-            self.restart(server, cold)
-            bench.add("s3 seqread", subject, n, server.load("seqread", ops=self.mib, warm=0, **stream)[0])
-            if not cold:
-                bench.add("s3 seqread", "memory", n, server.load("seqread", ops=self.mib, warm=0, **stream)[0])
-        for subject, cold in (("cold", True), ("disk cache", False)):
-            for depth in (64, 1):
-                self.restart(server, cold)
-                before = self.requests(server, "get")
-                sample = server.load("read", depth=depth, size=self.mib, dir="stream", warm=0, seconds=bench.seconds)[0]
-                after = self.requests(server, "get")
-                sample["fetched_bytes_per_op"] = (after["bytes"] - before["bytes"]) / sample["ops"]
-                bench.add("s3 read4k@%d" % depth, subject, n, sample)
-        server.load("null seqread", seconds=0.05, ops=self.mib, **stream)
+        self.restart(server, cold=True)
+        bench.add("s3 seqread", "cold", n, server.load("seqread", ops=self.mib, size=self.mib, **stream)[0])
         for depth in (64, 1):
-            bench.add("s3 read4k@%d" % depth, "memory", n,
-                      server.load("read", depth=depth, size=self.mib, dir="stream", warm=0, seconds=bench.seconds)[0])
+            self.restart(server, cold=True)
+            self.random(n, server, "cold", depth)
+        for _ in range(2): # the first brings what the disk cache has not
+            self.restart(server, cold=False)
+            sample = server.load("seqread", ops=self.mib, size=self.mib, **stream)[0]
+        bench.add("s3 seqread", "disk cache", n, sample)
+        for depth in (64, 1):
+            self.restart(server, cold=False)
+            self.random(n, server, "disk cache", depth)
+        # what one core keeps in memory
+        small = max(4, self.mib * 3 // 8)
+        server.load("null seqread", seconds=0.05, ops=small, size=small, **stream)
+        bench.add("s3 seqread", "memory", n, server.load("seqread", seconds=bench.seconds, size=small, **stream)[0])
+        for depth in (64, 1):
+            self.random(n, server, "memory", depth, small)
         self.drop(server)
+
+    def random(self, n, server, subject, depth, mib=None):
+        before = self.requests(server, "get")
+        sample = server.load("read", depth=depth, size=mib or self.mib, dir="stream", warm=0, seconds=self.bench.seconds)[0]
+        after = self.requests(server, "get")
+        sample["fetched_bytes_per_op"] = (after["bytes"] - before["bytes"]) / sample["ops"]
+        self.bench.add("s3 read4k@%d" % depth, subject, n, sample)
 
     def bare(self, n, bucket):
         """As many requests at once as the server has: 8 uploads, 8 blocks of 4 MiB read ahead, a connection a random read."""
@@ -159,9 +169,10 @@ class Questions:
     def far_away(self, n, bucket):
         """Small files, an fsync each, with 20 ms added to each request; a stable WRITE alone with 50 ms."""
         endpoint = bucket.far(0.02)
-        for subject, config, files in (("dittofs", {}, self.files), ("no packs", {"pack_below": 0}, self.files // 2)):
-            sample = self.fsync(bucket, endpoint, dict(config, durability="remote", uploads=64), files, 256)
-            self.bench.add("s3 files", subject, n, sample)
+        for depth, uploads in ((64, 8), (256, 64)):
+            for subject, config, files in (("dittofs", {}, self.files), ("no packs", {"pack_below": 0}, self.files // 4)):
+                sample = self.fsync(bucket, endpoint, dict(config, durability="remote", uploads=uploads), files, depth)
+                self.bench.add("s3 files@%d" % depth, subject, n, sample)
         endpoint = bucket.far(0.05)
         for subject in ("local", "remote"):
             sample = self.fsync(bucket, endpoint, {"durability": subject}, max(5, int(50 * self.share)), 1, "--stable")
