@@ -6,6 +6,7 @@
  * Connections are kept alive, at most `connections` of them, one request each at a
  * time; more requests wait in line.
  *
+ * The process ignores SIGPIPE: OpenSSL writes to sockets that the server has closed.
  * Everything belongs to the core that called http_init.  http*.c are the one place that knows curl.
  */
 #ifndef STORE_HTTP_H
