@@ -117,7 +117,7 @@ struct flush {
 	struct timer timer;
 	struct op step;
 
-	uint32_t order[FLUSH_FILES]; /* ascending by ino */
+	uint32_t order[FLUSH_FILES]; /* descending by ino, as locks are taken */
 	struct flush_file file[FLUSH_FILES];
 	struct flush_chunk chunk[FLUSH_CHUNKS];
 	struct flush_slice slice[FLUSH_SLICES];

@@ -432,7 +432,7 @@ ino_cmp(const void *a, const void *b, void *arg)
 	const struct flush *fl = arg;
 	uint64_t x = fl->file[*(const uint32_t *)a].inode->ino, y = fl->file[*(const uint32_t *)b].inode->ino;
 
-	return (x > y) - (x < y);
+	return (x < y) - (x > y);
 }
 
 bool

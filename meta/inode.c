@@ -503,7 +503,7 @@ inode_lock(struct inode_lock *l, uint64_t ino, uint64_t gen, struct op *op)
 	l->inode = NULL;
 	l->trunc = NULL;
 	l->nnames = 0;
-	l->held = l->changed = l->removed = false;
+	l->held = l->changed = l->removed = l->forgotten = false;
 	return shard_call(shard_owner(ino), &l->call, lock_run, op);
 }
 
@@ -539,7 +539,8 @@ unlock_run(struct shard_call *c)
 	l->held = false;
 	i->gone = l->removed;
 	lock_release(i);
-	if (!l->removed)
+	l->forgotten = l->removed && !i->file;
+	if (!l->removed || l->forgotten)
 		inode_put(i);
 	shard_reply(c, 0);
 }
@@ -567,6 +568,6 @@ abandon_run(struct shard_call *c)
 enum op_state
 inode_forget(struct inode_lock *l, bool durable, struct op *op)
 {
-	assert(l->removed && !l->held);
+	assert(l->removed && !l->held && !l->forgotten);
 	return shard_call(shard_owner(l->ino), &l->call, durable ? forget_run : abandon_run, op);
 }

@@ -60,7 +60,7 @@ bool inode_known(uint64_t ino);
 
 /*
  * Exclusive, in line (FIFO), from any core to any inode: the grant carries a
- * copy of the attributes.  Lock several in ascending ino order (inode_lock_many).
+ * copy of the attributes.  Lock several in descending ino order (txn.h).
  * Granted only when all journal records of the inode are durable, and WRITEs
  * wait while it is held: so a batch never counts data that could be lost.
  */
@@ -77,13 +77,14 @@ struct inode_lock {
 	struct name_change name[2]; /* a directory's: RENAME's two at most (dir_put, dir_del) */
 	uint32_t nnames;
 	bool held, changed, removed;
+	bool forgotten;        /* a removed one that had no data: no inode_forget */
 	int stage;
 };
 enum op_state inode_lock(struct inode_lock *l, uint64_t ino, uint64_t gen, struct op *op);
 /*
  * Gives the lock back; l is free again when `op` resumes.
  * l->changed: l->attr becomes the inode's attributes, l->name[] what its names are.  l->removed: the inode
- * is gone, later lookups are -ESTALE; the reference stays until inode_forget.
+ * is gone, later lookups are -ESTALE; the reference stays until inode_forget, unless l->forgotten.
  */
 enum op_state inode_unlock(struct inode_lock *l, struct op *op);
 /*

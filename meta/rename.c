@@ -17,8 +17,8 @@
 #define WALK_MAX   10000000u
 
 enum {
-	RENAME_TXN, RENAME_MUTEX, RENAME_LOCKED, RENAME_FROM, RENAME_TO, RENAME_AGAIN, RENAME_CHILDREN,
-	RENAME_WALK, RENAME_WALKED, RENAME_COMMITTED, RENAME_UNLOCKED,
+	RENAME_TXN, RENAME_SEEN_FROM, RENAME_SEEN_TO, RENAME_AGAIN, RENAME_MUTEX, RENAME_LOCKED, RENAME_FROM,
+	RENAME_TO, RENAME_CHILDREN, RENAME_WALK, RENAME_WALKED, RENAME_COMMITTED, RENAME_UNLOCKED,
 };
 
 static bool
@@ -34,10 +34,19 @@ is_dots(const struct meta_name *n)
 }
 
 static int
-dirs_check(const struct meta_rename *m, const struct attr *from, const struct attr *to)
+names_check(const struct meta_rename *m)
 {
 	int err;
 
+	if (is_dots(&m->from) || is_dots(&m->to))
+		return -EINVAL;
+	err = dir_name_check(&m->from);
+	return err ? err : dir_name_check(&m->to);
+}
+
+static int
+dirs_check(const struct meta_rename *m, const struct attr *from, const struct attr *to)
+{
 	if (from->share != m->req.f.share || to->share != m->to_dir.share)
 		return -ESTALE;
 	if (from->share != to->share)
@@ -46,10 +55,7 @@ dirs_check(const struct meta_rename *m, const struct attr *from, const struct at
 		return -ENOTDIR;
 	if (!perm_allows(from, &m->req.cred, MAY_EXEC) || !perm_allows(to, &m->req.cred, MAY_EXEC))
 		return -EACCES;
-	if (is_dots(&m->from) || is_dots(&m->to))
-		return -EINVAL;
-	err = dir_name_check(&m->from);
-	return err ? err : dir_name_check(&m->to);
+	return names_check(m);
 }
 
 /* Everything but the walk.  dst is NULL when nothing is replaced. */
@@ -138,6 +144,16 @@ walk_take(struct meta_rename *m, int res)
 	return m->walk == m->src.ino ? -EINVAL : 0;
 }
 
+/* 0 also when there is no such name: then d->ino is 0. */
+static int
+seen(struct dirent_rec *d, int res, const uint8_t val[DIRENT_BYTES])
+{
+	res = dir_found(res, val, d);
+	if (res)
+		d->ino = 0;
+	return res == -ENOENT ? 0 : res;
+}
+
 /* The names are known: 1 to unlock and begin again, because of the order of the locks or for the mutex. */
 static int
 want_children(struct meta_rename *m)
@@ -170,6 +186,27 @@ rename_go(struct meta_rename *m)
 
 	for (;;) switch (m->stage) {
 	case RENAME_TXN:
+		/* Guesses, as nothing is locked: what the names are under the locks counts. */
+		m->stage = RENAME_SEEN_FROM;
+		step->res = -ENOENT;
+		if (names_check(m) == 0 && dir_find(&t->kv, m->req.f.ino, &m->from, t->val, step) == OP_PENDING)
+			return OP_PENDING;
+		fallthrough;
+	case RENAME_SEEN_FROM:
+		m->res = seen(&m->src, step->res, t->val);
+		if (m->res)
+			goto out;
+		m->stage = RENAME_SEEN_TO;
+		step->res = -ENOENT;
+		if (m->src.ino && dir_find(&t->kv, m->to_dir.ino, &m->to, t->val, step) == OP_PENDING)
+			return OP_PENDING;
+		fallthrough;
+	case RENAME_SEEN_TO:
+		m->res = seen(&m->dst, step->res, t->val);
+		if (m->res)
+			goto out;
+		m->mutex = m->src.ino && m->src.type == FT_DIR && !one_dir(m);
+		fallthrough;
 	case RENAME_AGAIN:
 		m->stage = RENAME_MUTEX;
 		if (m->mutex && txn_rename_lock(t, step) == OP_PENDING)
@@ -179,7 +216,6 @@ rename_go(struct meta_rename *m)
 		m->stage = RENAME_LOCKED;
 		txn_want(t, m->req.f.ino, m->req.f.gen);
 		txn_want(t, m->to_dir.ino, m->to_dir.gen);
-		/* What the names were the last time. */
 		if (m->src.ino)
 			txn_want(t, m->src.ino, m->src.gen);
 		if (m->dst.ino)

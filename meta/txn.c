@@ -131,10 +131,10 @@ txn_want(struct meta_txn *t, uint64_t ino, uint64_t gen)
 	for (int n = 0; n < t->nlocks; n++)
 		if (t->lock[t->order[n]].ino == ino)
 			return true;
-	if (t->nheld > 0 && t->lock[t->order[t->nheld - 1]].ino > ino)
+	if (t->nheld > 0 && t->lock[t->order[t->nheld - 1]].ino < ino)
 		return false;
 	assert(t->nlocks < TXN_LOCKS_MAX);
-	for (; at > 0 && t->lock[t->order[at - 1]].ino > ino; at--)
+	for (; at > 0 && t->lock[t->order[at - 1]].ino < ino; at--)
 		t->order[at] = t->order[at - 1];
 	t->order[at] = (uint8_t)t->nlocks;
 	t->lock[t->nlocks++] = (struct inode_lock){ .ino = ino, .gen = gen };
@@ -381,7 +381,7 @@ commit_forget(struct meta_txn *t)
 	for (int i = 0; i < t->nlocks; i++) {
 		struct op *op;
 
-		if (!t->lock[i].removed)
+		if (!t->lock[i].removed || t->lock[i].forgotten)
 			continue;
 		op = op_join_part(&t->join, &t->part[n]);
 		op_join_add(&t->join, &t->part[n], inode_forget(&t->lock[i], !t->err, op));

@@ -3,7 +3,7 @@
  * A change of the namespace: the inodes that it locks, the batch that it writes,
  * and the one way to commit.  A slab of them a core; who finds it empty waits in line.
  *
- *   txn_get, txn_want..., txn_lock      all locks in ascending ino order
+ *   txn_get, txn_want..., txn_lock      all locks in descending ino order
  *   check, fill txn->batch, change lock->attr
  *   txn_commit                          batch → RocksDB → unlock with the new attributes, and
  *                                       at the same time sync → done
@@ -11,6 +11,9 @@
  *
  * The locks are held over check and apply, not over the sync.  Belongs to the
  * core that got it.
+ *
+ * Descending, because what is in a directory is nearly always younger than it: who has looked
+ * the name up before he locks waits for the child, on another core perhaps, while others change the directory.
  */
 #ifndef META_TXN_H
 #define META_TXN_H
@@ -22,7 +25,7 @@
 
 struct meta_txn {
 	struct inode_lock lock[TXN_LOCKS_MAX];
-	uint8_t order[TXN_LOCKS_MAX]; /* of lock[], ascending by ino */
+	uint8_t order[TXN_LOCKS_MAX]; /* of lock[], descending by ino */
 	int nlocks, nheld;            /* the first nheld of them in order are held */
 	uint64_t failed;              /* ino whose lock txn_lock did not get */
 	struct kv_batch *batch;
@@ -58,7 +61,7 @@ enum op_state txn_get(struct txn_wait *w, struct meta_txn **out, struct op *op);
 void txn_put(struct meta_txn *t);
 
 /*
- * Adds an inode to those to lock (once, whoever asks twice).  False when it sorts
+ * Adds an inode to those to lock (once, whoever asks twice).  False when its turn was
  * before one that is already held: then txn_unlock and begin again with both.
  */
 bool txn_want(struct meta_txn *t, uint64_t ino, uint64_t gen);

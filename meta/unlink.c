@@ -8,7 +8,7 @@
 /* Each time somebody else has changed what the name is meanwhile. */
 #define TRIES_MAX 64
 
-enum { UNLINK_TXN, UNLINK_LOCKED, UNLINK_FOUND, UNLINK_CHILD, UNLINK_AGAIN, UNLINK_COMMITTED, UNLINK_UNLOCKED };
+enum { UNLINK_TXN, UNLINK_SEEN, UNLINK_LOCKED, UNLINK_FOUND, UNLINK_CHILD, UNLINK_AGAIN, UNLINK_COMMITTED, UNLINK_UNLOCKED };
 
 static int
 name_check(const struct meta_unlink *m)
@@ -76,8 +76,20 @@ unlink_go(struct meta_unlink *m)
 
 	for (;;) switch (m->stage) {
 	case UNLINK_TXN:
+		m->stage = UNLINK_SEEN;
+		step->res = -ENOENT;
+		if (name_check(m) == 0 && dir_find(&t->kv, m->req.f.ino, &m->name, t->val, step) == OP_PENDING)
+			return OP_PENDING;
+		fallthrough;
+	case UNLINK_SEEN:
+		/* Not more than a guess, as nothing is locked: what the name is under the lock counts. */
+		m->res = dir_found(step->res, t->val, &d);
+		if (m->res && m->res != -ENOENT)
+			goto out;
+		if (m->res == 0)
+			m->child = (struct fref){ .ino = d.ino, .gen = d.gen };
+		fallthrough;
 	case UNLINK_AGAIN:
-		/* The child too, when it was seen and sorts before its directory. */
 		m->stage = UNLINK_LOCKED;
 		txn_want(t, m->req.f.ino, m->req.f.gen);
 		if (m->child.ino)
