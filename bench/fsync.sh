@@ -5,15 +5,8 @@
 # files a second and PUTs a file, with packs and without; then the latency of a 8 KiB write by durability.
 #   bench/fsync.sh --binary PATH --client PATH [--files N] [--rounds N] [--dir DIR]
 cd "$(dirname "$0")/.." || exit 1
-files=10000 rounds=1 dir=build/bench-fsync binary= client=
-while [ $# -gt 0 ]; do
-	case $1 in
-	--binary) binary=$2 ;; --client) client=$2 ;; --files) files=$2 ;; --rounds) rounds=$2 ;; --dir) dir=$2 ;;
-	*) echo "bench/fsync.sh: what is $1?" >&2; exit 2 ;;
-	esac
-	shift 2
-done
-[ -x "$binary" ] && [ -x "$client" ] || { echo "bench/fsync.sh: needs --binary and --client" >&2; exit 2; }
+files=10000 rounds=1 dir=build/bench-fsync
+. bench/args.sh
 mkdir -p "$dir" && dir=$(realpath "$dir") || exit 1
 pids=
 finish() {
