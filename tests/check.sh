@@ -7,7 +7,10 @@ logs=build/check
 mkdir -p "$logs"
 jobs=$(nproc)
 passed=0 failed=0 skipped=0 table=
-declare -A pid
+last= line=() # of those that run beside the others: the last one's process, their names
+
+# What runs in the background does not hear Ctrl-C by itself.
+trap 'trap - TERM; kill 0' INT TERM
 
 wanted() { case " ${SUITES:-$1} " in *" $1 "*) ;; *) return 1 ;; esac; }
 
@@ -32,54 +35,61 @@ suite() {
 	count "$name" "${PIPESTATUS[0]}" $((SECONDS - start))
 }
 
-# beside NAME COMMAND...: the same while other suites run, for one that mostly waits; `join NAME` shows what it said.
+# beside NAME COMMAND...: the same while other suites run, for those that mostly wait: they run in a line of their own,
+# one after another.  `join` shows what they said, in that order.
 beside() {
-	local name=$1
+	local name=$1 before=$last
 	shift
 	wanted "$name" || return
-	echo "== $name begins: $*"
+	echo "== $name (beside): $*"
+	rm -f "$logs/$name.end"
 	(
+		[ -z "$before" ] || tail --pid="$before" -s 0.2 -f /dev/null
 		start=$SECONDS
 		"$@" >"$logs/$name.log" 2>&1
 		echo "$? $((SECONDS - start))" >"$logs/$name.end"
 	) &
-	pid[$name]=$!
+	last=$!
+	line+=("$name")
 }
 join() {
-	local name=$1 end
-	wanted "$name" || return
-	wait "${pid[$name]}"
-	echo "== $name"
-	cat "$logs/$name.log"
-	read -r -a end <"$logs/$name.end"
-	count "$name" "${end[@]}"
+	local name end
+	for name in "${line[@]}"; do
+		until [ -e "$logs/$name.end" ] || ! kill -0 "$last" 2>/dev/null; do sleep 0.2; done
+		echo "== $name"
+		cat "$logs/$name.log"
+		read -r -a end <"$logs/$name.end"
+		count "$name" "${end[@]}"
+	done
 }
 
 build() { make --no-print-directory -j"$jobs" "$@"; }
 
+release=build/release-none/dittofs debug=build/debug-none/dittofs asan=build/debug-address+undefined/dittofs
+
 suite layers       make --no-print-directory layers
 suite headers      make --no-print-directory hdr-check
 suite build        build all
+beside e2e         env SLOW=2 tests/e2e/run.sh --binary $release
+beside e2e-s3      env SLOW=2 tests/e2e/run.sh --binary $release --store s3 --quick
+beside e2e-s3-remote env SLOW=2 tests/e2e/run.sh --binary $release --store s3 --durability remote --quick --only sqlite --only cold
+beside s3          env SLOW=2 tests/s3/run.sh --binary $release
 suite build-debug  build BUILD=debug all
+suite build-libs3  build LIBS3=1 all
+suite build-asan   build BUILD=debug SAN=address,undefined all
+beside s3-v2       env SLOW=2 tests/s3/run.sh --binary build/release-none-libs3/dittofs --signature v2 --only none --only early --only killed
+beside e2e-asan    env SLOW=4 tests/e2e/run.sh --binary $asan --quick
 suite unit         build BUILD=debug unit
 suite unit-asan    build BUILD=debug SAN=address,undefined unit
 suite stress-tsan  build BUILD=debug SAN=thread stress
 suite fuzz-replay  build BUILD=debug SAN=address,undefined fuzz-replay
-suite cli          tests/cli/run.sh --binary build/release-none/dittofs
-suite bench        tests/cli/bench.sh --binary build/release-none/dittofs
-beside s3         tests/s3/run.sh --binary build/release-none/dittofs
-suite crash        tests/crash/run.sh --binary build/debug-none/dittofs --rounds 140 --seed 1
-suite powercut     tests/crash/run.sh --binary build/debug-none/dittofs --rounds 60 --powercut --seed 2
-join   s3
-suite load         tests/load/run.sh --binary build/release-none/dittofs
-suite build-libs3  build LIBS3=1 all
-suite s3-v2        tests/s3/run.sh --binary build/release-none-libs3/dittofs --signature v2 --only none --only early --only killed
+suite cli          tests/cli/run.sh --binary $release
+suite bench        tests/cli/bench.sh --binary $release
+suite crash        tests/crash/run.sh --binary $debug --rounds 140 --seed 1
+suite powercut     tests/crash/run.sh --binary $debug --rounds 60 --powercut --seed 2
+suite load         tests/load/run.sh --binary $release
 suite benchmarks   build bench-check
-suite e2e          tests/e2e/run.sh --binary build/release-none/dittofs
-suite e2e-s3       tests/e2e/run.sh --binary build/release-none/dittofs --store s3 --quick
-suite e2e-s3-remote tests/e2e/run.sh --binary build/release-none/dittofs --store s3 --durability remote --quick --only sqlite --only cold
-suite build-asan   build BUILD=debug SAN=address,undefined all
-suite e2e-asan     env SLOW=3 tests/e2e/run.sh --binary build/debug-address+undefined/dittofs --quick
+join
 
 printf '\n%-16s %7s %7s %8s %8s\n%s\n' SUITE passed failed skipped time "$table"
 echo "$passed passed, $failed failed, $skipped skipped"
