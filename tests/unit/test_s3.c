@@ -9,13 +9,11 @@
 #include "crypto/digest.h"
 #include "reactor/log.h"
 #include "store/objcount.h"
-#include "store/s3.h"
 #include "tests/fake/http_fake.h"
-#include "tests/fake/rig.h"
+#include "tests/fake/s3_store.h"
 
 #define OBJECT "0123456789"
 
-static struct objstore *store;
 static struct s3_opts opts;
 static char endpoint[64];
 
@@ -76,32 +74,10 @@ good_range(void)
 
 /* ---- the store */
 
-static int
-core_init(int core, void *arg)
-{
-	char why[256] = "";
-	int err = objstore_init(store, core, why);
-
-	(void)arg;
-	cr_assert(err == 0, "%s", why);
-	return err;
-}
-
-static void
-core_fini(int core, void *arg)
-{
-	(void)arg;
-	objstore_fini(store, core);
-}
-
 static void
 open_store(void)
 {
-	char why[256] = "";
-	int err = s3_open(&store, "s3://bucket/a/prefix", &opts, why);
-
-	cr_assert(err == 0, "%d %s", err, why);
-	rig_start(1, core_init, core_fini);
+	store_open("s3://bucket/a/prefix", &opts, 1);
 }
 
 static void
@@ -122,8 +98,7 @@ setup(void)
 static void
 teardown(void)
 {
-	rig_stop();
-	objstore_close(store);
+	store_close();
 	http_fake_stop();
 	for (size_t i = 0; i < ARRAY_LEN(seen); i++)
 		free(seen[i].body);

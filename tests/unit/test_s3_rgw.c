@@ -8,13 +8,11 @@
 #include <unistd.h>
 
 #include "reactor/log.h"
-#include "store/s3.h"
-#include "tests/fake/rig.h"
+#include "tests/fake/s3_store.h"
 
 #define CORES 2
 #define BIG   (4 * MIB + 4321)
 
-static struct objstore *store;
 static struct s3_opts opts;
 static char dir[128], endpoint[128], tls[128], ca[160], port[16];
 
@@ -52,39 +50,10 @@ admin(const char *what)
 	return system(cmd);
 }
 
-static int
-core_init(int core, void *arg)
-{
-	char why[256] = "";
-	int err = objstore_init(store, core, why);
-
-	(void)arg;
-	cr_assert(err == 0, "%s", why);
-	return err;
-}
-
-static void
-core_fini(int core, void *arg)
-{
-	(void)arg;
-	objstore_fini(store, core);
-}
-
 static void
 open_store(const char *url)
 {
-	char why[256] = "";
-	int err = s3_open(&store, url, &opts, why);
-
-	cr_assert(err == 0, "%d %s", err, why);
-	rig_start(CORES, core_init, core_fini);
-}
-
-static void
-close_store(void)
-{
-	rig_stop();
-	objstore_close(store);
+	store_open(url, &opts, CORES);
 }
 
 static void
@@ -240,7 +209,7 @@ go_through(const char *url)
 	cr_assert(eq(long, head("y/00"), -ENOENT));
 	cr_assert(eq(long, head("y/24"), -ENOENT));
 	cr_assert(eq(long, head("x/one"), 1));
-	close_store();
+	store_close();
 	free(big);
 	free(back);
 }
@@ -316,7 +285,7 @@ Test(s3_rgw, a_list_that_changes_between_pages)
 		cr_assert(eq(int, put(0, name, "x", 1, false), 0));
 	}
 	cr_assert(eq(int, stayed, 15));
-	close_store();
+	store_close();
 }
 
 /* 64 MiB and more, in parts. */
@@ -336,7 +305,7 @@ Test(s3_rgw, parts)
 	cr_assert(eq(long, head("large"), (long)len));
 	cr_assert(eq(int, get("large", back, 0, len), 0));
 	cr_assert(memcmp(p, back, len) == 0);
-	close_store();
+	store_close();
 	free(p);
 	free(back);
 }
@@ -363,7 +332,7 @@ Test(s3_rgw, one_wins)
 	open_store("s3://test/race");
 	rig_threads(8, racer);
 	cr_assert(eq(int, wins, 10));
-	close_store();
+	store_close();
 }
 
 /* Each setting that is wrong is refused at once; so are keys that were taken back, until they are given again. */
@@ -376,15 +345,15 @@ Test(s3_rgw, refused)
 	cr_expect(eq(int, put(0, "a", "1", 1, false), -EACCES));
 	cr_expect(eq(int, get("a", &b, 0, 1), -EACCES));
 	cr_expect(eq(long, head("a"), -EACCES));
-	close_store();
+	store_close();
 	setenv("AWS_SECRET_ACCESS_KEY", getenv("S3_SECRET_KEY"), 1);
 	open_store("s3://no-such-bucket/x");
 	cr_expect(eq(int, put(0, "a", "1", 1, false), -EACCES));
-	close_store();
+	store_close();
 	opts.endpoint = tls; /* signed by nobody that we trust */
 	open_store("s3://test/x");
 	cr_expect(eq(int, put(0, "a", "1", 1, false), -EACCES));
-	close_store();
+	store_close();
 	opts.endpoint = endpoint;
 	open_store("s3://test/x");
 	cr_expect(eq(int, put(0, "a", "1", 1, false), 0));
@@ -394,7 +363,7 @@ Test(s3_rgw, refused)
 	cr_expect(eq(int, put(0, "a", "3", 1, false), 0));
 	cr_expect(eq(int, get("a", &b, 0, 1), 0));
 	cr_expect(b == '3');
-	close_store();
+	store_close();
 }
 
 static void
@@ -434,5 +403,5 @@ Test(s3_rgw, killed_and_started)
 			cr_assert(eq(int, get(name, back, 0, strlen(name)), 0));
 			cr_assert(memcmp(name, back, strlen(name)) == 0);
 		}
-	close_store();
+	store_close();
 }
