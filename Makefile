@@ -46,10 +46,14 @@ $(OUT)/%.o: %.c
 
 # ---- unit tests: one Criterion program per header
 UNIT  = $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
-$(OUT)/unit/%: tests/unit/%.c $(LIB)
+FAKE  = $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/fake/*.c))
+FAKE_LIB = $(OUT)/libfake.a
+$(FAKE_LIB): $(FAKE)
+	@rm -f $@; $(AR) rcs $@ $(FAKE)
+$(OUT)/unit/%: tests/unit/%.c $(FAKE_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(wildcard tests/fake/*.c) $(LIB) $(LDLIBS) $(shell pkg-config --cflags --libs criterion)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(FAKE_LIB) $(LIB) $(LDLIBS) $(shell pkg-config --cflags --libs criterion)
 unit: $(UNIT)
 	@tests/unit/run.sh $(UNIT)
 
@@ -144,4 +148,4 @@ clean:
 	rm -rf build
 
 .PHONY: all unit stress fuzz fuzz-run fuzz-replay fuzz-seeds bench bench-programs deps-bench hdr-check layers list-crash-points deps deps-test run check install tidy clean
--include $(OBJ:.o=.d) $(TOOL:.o=.d) $(UNIT:=.d) $(FUZZ:=.d) $(CLIENT:.o=.d) $(BENCH:=.d) $(BENCH_OBJ:.o=.d) $(LOAD_OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(FAKE:.o=.d) $(TOOL:.o=.d) $(UNIT:=.d) $(FUZZ:=.d) $(CLIENT:.o=.d) $(BENCH:=.d) $(BENCH_OBJ:.o=.d) $(LOAD_OBJ:.o=.d)
