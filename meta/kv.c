@@ -387,6 +387,22 @@ kv_close(void)
 	memset(&kv, 0, sizeof(kv));
 }
 
+int
+kv_checkpoint(const char *dir, char why[256])
+{
+	char *msg = NULL;
+	rocksdb_checkpoint_t *c = rocksdb_checkpoint_object_create(kv.db, &msg);
+
+	if (c)
+		rocksdb_checkpoint_create(c, dir, 0, &msg); /* 0: what is in memory too, as a file */
+	if (c)
+		rocksdb_checkpoint_object_destroy(c);
+	if (!msg)
+		return 0;
+	snprintf(why, 256, "%.250s", msg);
+	return status_errno(msg);
+}
+
 /* ---- writing ---- */
 
 static rocksdb_writebatch_t *

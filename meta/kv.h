@@ -27,6 +27,12 @@ int  kv_open(const struct kv_opts *opts, char why[256]);
 /* Syncs and closes.  After all reactors have ended. */
 void kv_close(void);
 
+/*
+ * A database of its own in `dir`, which is made; its parent must be there.  Of one instant, with all that was written
+ * before; on the same file system its files are links, so it takes hardly any room.  Blocking; beside clients.
+ */
+int kv_checkpoint(const char *dir, char why[256]);
+
 /* On each core in reactor_opts.fini, when nothing waits for a sync: the syncer is done with this core. */
 void kv_quiet(void);
 

@@ -47,6 +47,22 @@ gc(struct MHD_Connection *conn)
 	return answer(conn, MHD_HTTP_OK, report_gc_json(start, age ? strtoull(age, NULL, 10) : GC_AGE_S));
 }
 
+/* ?to=DIRECTORY. */
+static enum MHD_Result
+backup(struct MHD_Connection *conn)
+{
+	return answer(conn, MHD_HTTP_OK, report_backup_json(MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "to")));
+}
+
+static const struct {
+	const char *url;
+	enum MHD_Result (*answer)(struct MHD_Connection *conn);
+} asks[] = {
+	{ "/backup", backup },
+	{ "/flush", flush },
+	{ "/gc", gc },
+};
+
 static const struct page {
 	const char *url;
 	char *(*json)(const struct daemon *d);
@@ -62,10 +78,9 @@ on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *
 {
 	(void)arg, (void)version, (void)data, (void)state;
 	*data_len = 0;
-	if (!strcmp(method, "GET") && !strcmp(url, "/flush"))
-		return flush(conn);
-	if (!strcmp(method, "GET") && !strcmp(url, "/gc"))
-		return gc(conn);
+	for (size_t i = 0; i < ARRAY_LEN(asks) && !strcmp(method, "GET"); i++)
+		if (!strcmp(url, asks[i].url))
+			return asks[i].answer(conn);
 	for (size_t i = 0; i < ARRAY_LEN(pages) && !strcmp(method, "GET"); i++)
 		if (!strcmp(url, pages[i].url))
 			return answer(conn, MHD_HTTP_OK, pages[i].json(admin.daemon));

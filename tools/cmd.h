@@ -12,6 +12,7 @@
 
 #include "tools/config.h"
 
+int cmd_backup(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_flush(int argc, char **argv);

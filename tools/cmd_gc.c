@@ -1,50 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server does it, and goes on when this is interrupted: it is asked how far it has come. */
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "meta/gc.h"
 #include "tools/cmd.h"
-#include "tools/control_client.h"
-
-#define ASK_US 100000
-
-/* What a server said, or NULL after a sentence on stderr; the caller puts it. */
-static json_t *
-ask(const struct config *c, const char *url)
-{
-	char *body, why[256];
-
-	if (control_get(c->control, url, &body, why) < 0) {
-		cmd_fail("gc", "%s", why);
-		return NULL;
-	}
-	json_t *j = json_loads(body, 0, NULL);
-
-	free(body);
-	if (!j)
-		cmd_fail("gc", "the server's answer is no JSON; is it of another version?");
-	return j;
-}
+#include "tools/control_job.h"
 
 static uint64_t
-number(json_t *j, const char *what, const char *unit)
+number(const json_t *j, const char *what, const char *unit)
 {
 	return (uint64_t)json_integer_value(json_object_get(json_object_get(j, what), unit));
 }
 
 static void
-line(json_t *j, const char *what, const char *means)
+line(const json_t *j, const char *what, const char *means)
 {
 	printf("%-8s %12" PRIu64 " objects %12s   %s\n", what, number(j, what, "objects"), format_bytes(number(j, what, "bytes")),
 		means);
 }
 
 static void
-show(json_t *j)
+show(const json_t *j)
 {
 	uint64_t foreign = number(j, "foreign", "objects");
 
@@ -60,25 +37,10 @@ show(json_t *j)
 		printf("%" PRIu64 " objects have names that are not of a volume; they stay\n", foreign);
 }
 
-/* Asks until it has ended; the last answer, or NULL. */
-static json_t *
-wait_for_it(const struct config *c, const char *url, bool progress)
+static void
+progress(const json_t *j)
 {
-	json_t *j;
-
-	for (;; url = "/gc") {
-		j = ask(c, url);
-		if (!j || json_object_get(j, "error") != json_null() || !json_is_true(json_object_get(j, "running")))
-			break;
-		if (progress)
-			fprintf(stderr, "\r%" PRIu64 " objects, %" PRIu64 " leaked\033[K", number(j, "scanned", "objects"),
-				number(j, "leaked", "objects"));
-		json_decref(j);
-		usleep(ASK_US);
-	}
-	if (progress)
-		fprintf(stderr, "\r\033[K");
-	return j;
+	fprintf(stderr, "\r%" PRIu64 " objects, %" PRIu64 " leaked\033[K", number(j, "scanned", "objects"), number(j, "leaked", "objects"));
 }
 
 int
@@ -112,19 +74,14 @@ cmd_gc(int argc, char **argv)
 	if (cmd_config_of("gc", file, argv[optind], &c))
 		return 1;
 	snprintf(url, sizeof(url), "/gc?start=%s&age=%" PRIu64, del ? "delete" : "check", age_ns / 1000000000);
-	json_t *j = wait_for_it(&c, url, !json && isatty(STDERR_FILENO));
+	json_t *j = control_job("gc", &c, url, "/gc", !json && isatty(STDERR_FILENO) ? progress : NULL);
 
 	if (!j)
 		return 1;
-	const char *error = json_string_value(json_object_get(j, "error"));
-	int res = 0;
-
-	if (error)
-		res = cmd_fail("gc", "%s", error);
-	else if (json)
+	if (json)
 		json_dumpf(j, stdout, JSON_INDENT(2)), putchar('\n');
 	else
 		show(j);
 	json_decref(j);
-	return res;
+	return 0;
 }

@@ -30,6 +30,8 @@ char *report_stats_json(const struct daemon *d);
  * begins one, NULL only asks; `age_s`: leaves what is younger.
  */
 char *report_gc_json(const char *start, uint64_t age_s);
+/* Makes a copy of the metadata in the directory, which must not be there (tools/report_backup.c); likewise. */
+char *report_backup_json(const char *dir);
 
 /* The control socket (tools/admin.c): HTTP on a unix socket of mode 0600, a thread of its own. */
 int  admin_start(const struct daemon *d, char why[256]);

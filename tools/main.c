@@ -87,6 +87,17 @@ static const struct cmd {
 	  "it; what is written meanwhile may come later.  While the object store is away it waits\n"
 	  "on.  Ctrl-C ends the waiting, not the uploads.  Exit status 1 where some files cannot be\n"
 	  "uploaded (the server's log says why).\n" },
+	{ "backup", cmd_backup, "a copy of the metadata, for the day when its disk is lost",
+	  "dittofs backup DIR TO\n"
+	  "dittofs backup --config FILE TO\n"
+	  "\n"
+	  "The running server makes the directory TO, a copy of its metadata of one instant; on the\n"
+	  "same disk in moments and with hardly any room.  File data is in it as far as it is in the\n"
+	  "object store: `dittofs flush DIR` before uploads all.  Copy TO elsewhere.\n"
+	  "\n"
+	  "To go back to it: no server runs, TO takes the place of the metadata directory (paths.meta),\n"
+	  "and the journal directory is emptied.  What was deleted or overwritten since then may be\n"
+	  "gone from the object store; reading it is an I/O error.\n" },
 	{ "gc", cmd_gc, "find objects that nothing needs, and delete them",
 	  "dittofs gc DIR [--delete] [--age DURATION] [--json]\n"
 	  "dittofs gc --config FILE ...\n"

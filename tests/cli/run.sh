@@ -9,7 +9,7 @@ v=$tmp/vol
 expect "no arguments"            2 'usage: dittofs COMMAND'   "$binary"
 expect "--help"                  0 'format .*make a volume'   "$binary" --help
 expect "unknown command"         2 "no command 'frobnicate'"  "$binary" frobnicate
-for c in format serve status flush gc config version; do
+for c in format serve status flush gc backup config version; do
 	expect "$c --help"       0 "usage: dittofs $c"        "$binary" $c --help
 	expect "$c --nonsense"   2 "usage: dittofs $c"        "$binary" $c --nonsense
 done
@@ -79,6 +79,8 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	expect "gc --delete --json"      0 '"deleted": .*|"objects": 1'    "$binary" gc "$v" --delete --json
 	[ ! -e "$leak" ] && ok "gc --delete" || bad "gc --delete"
 	expect "gc --age nonsense"       2 'usage: dittofs gc'             "$binary" gc "$v" --age old
+	expect "backup"                  0 'files, .* of metadata in'      "$binary" backup "$v" "$tmp/a copy"
+	expect "backup over a backup"    1 'dittofs backup: .*'            "$binary" backup "$v" "$tmp/a copy"
 	expect "status shows requests"   0 '^put +[0-9]+'                  "$binary" status "$v"
 	expect "status --json"           0 '"budget_bytes": [0-9]+'        "$binary" status --json "$v"
 	expect "status --latency"        0 '^CALL +COUNT .*P99.9 us'       "$binary" status "$v" --latency
@@ -146,6 +148,10 @@ expect "metadata empty"         1 'meta' "$binary" serve "$v" --listen 127.0.0.1
 rm -rf "$v/meta"
 mv "$v/meta.away" "$v/meta"
 if serve "$v" --listen 127.0.0.1:0; then stop "and all is well again"; else bad "and all is well again"; fi
+rm -rf "$v/meta" "$v/journal"/*
+mv "$tmp/a copy" "$v/meta"
+# The journal's lock file says who the owner is, so without it this is another server.
+if serve "$v" --listen 127.0.0.1:0; then stop "back to a backup"; else bad "back to a backup"; fi
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]
