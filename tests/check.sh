@@ -84,6 +84,8 @@ suite unit-asan    build BUILD=debug SAN=address,undefined unit
 suite stress-tsan  build BUILD=debug SAN=thread stress
 suite fuzz-replay  build BUILD=debug SAN=address,undefined fuzz-replay
 suite cli          tests/cli/run.sh --binary $release
+suite tidy         tests/cli/tidy.py --binary $release
+suite tidy-s3      tests/cli/tidy.py --binary $release --s3
 suite bench        tests/cli/bench.sh --binary $release
 suite crash        tests/crash/run.sh --binary $debug --rounds 140 --seed 1
 suite powercut     tests/crash/run.sh --binary $debug --rounds 60 --powercut --seed 2

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "meta/gc.h"
-#include "tools/daemon.h"
+#include "tools/fsck.h"
 #include "tools/pending.h"
 
 static struct {
@@ -54,12 +54,21 @@ backup(struct MHD_Connection *conn)
 	return answer(conn, MHD_HTTP_OK, report_backup_json(MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "to")));
 }
 
+/* ?start=1 begins one. */
+static enum MHD_Result
+fsck(struct MHD_Connection *conn)
+{
+	return answer(conn, MHD_HTTP_OK,
+		report_fsck_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "start")));
+}
+
 static const struct {
 	const char *url;
 	enum MHD_Result (*answer)(struct MHD_Connection *conn);
 } asks[] = {
 	{ "/backup", backup },
 	{ "/flush", flush },
+	{ "/fsck", fsck },
 	{ "/gc", gc },
 };
 
@@ -141,5 +150,6 @@ void
 admin_stop(void)
 {
 	MHD_stop_daemon(admin.http);
+	fsck_stop();
 	unlink(admin.path);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Work that the server does in the background when it is asked to (gc): started, watched, and left alone. */
+/* Work that the server does in the background when it is asked to (gc, fsck): started, watched, and left alone. */
 #ifndef TOOLS_CONTROL_JOB_H
 #define TOOLS_CONTROL_JOB_H
 

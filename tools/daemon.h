@@ -30,6 +30,8 @@ char *report_stats_json(const struct daemon *d);
  * begins one, NULL only asks; `age_s`: leaves what is younger.
  */
 char *report_gc_json(const char *start, uint64_t age_s);
+/* What fsck found so far, or in its last run (tools/report_fsck.c); `start` begins one; likewise. */
+char *report_fsck_json(const struct daemon *d, bool start);
 /* Makes a copy of the metadata in the directory, which must not be there (tools/report_backup.c); likewise. */
 char *report_backup_json(const char *dir);
 

@@ -98,6 +98,13 @@ static const struct cmd {
 	  "To go back to it: no server runs, TO takes the place of the metadata directory (paths.meta),\n"
 	  "and the journal directory is emptied.  What was deleted or overwritten since then may be\n"
 	  "gone from the object store; reading it is an I/O error.\n" },
+	{ "fsck", cmd_fsck, "is all that files consist of in the object store",
+	  "dittofs fsck DIR [--json]\n"
+	  "dittofs fsck --config FILE [--json]\n"
+	  "\n"
+	  "The running server looks for the object of every block of every file, beside clients.\n"
+	  "Prints the files that lack some, and which bytes; exit status 1 when there are any.\n"
+	  "Costs a HEAD request an object and reads none: damage within one shows when it is read.\n" },
 	{ "gc", cmd_gc, "find objects that nothing needs, and delete them",
 	  "dittofs gc DIR [--delete] [--age DURATION] [--json]\n"
 	  "dittofs gc --config FILE ...\n"

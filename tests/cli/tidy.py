@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""fsck, gc and backup as an operator uses them, on a server with files in it.
+
+    tests/cli/tidy.py --binary PATH            # objects in a directory
+    tests/cli/tidy.py --binary PATH --s3       # in a bucket of tests/s3/rgw.sh
+"""
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.path.insert(0, TOP + "/tests/s3")
+sys.dont_write_bytecode = True
+import nfs3  # noqa: E402
+
+LEAKED = "export/chunks/01/0/1_0_4096"  # of a start before the first one that took an epoch
+MIB = 1 << 20
+
+
+class Directory:
+    def __init__(self, vol):
+        self.root, self.format, self.env = vol + "/objects", [], {}
+
+    def keys(self):
+        return [os.path.relpath(os.path.join(d, f), self.root) for d, _, files in os.walk(self.root) for f in files]
+
+    def put(self, key):
+        os.makedirs(os.path.dirname(self.root + "/" + key), exist_ok=True)
+        with open(self.root + "/" + key, "wb") as f:
+            f.write(bytes(4096))
+
+    def delete(self, key):
+        os.unlink(self.root + "/" + key)
+
+    def end(self):
+        pass
+
+
+class Bucket:
+    def __init__(self, top):
+        self.dir = top + "/rgw"
+        self.rgw = dict(line.split("=", 1) for line in self.script("start").splitlines())
+        self.env = {"AWS_ACCESS_KEY_ID": self.rgw["S3_ACCESS_KEY"], "AWS_SECRET_ACCESS_KEY": self.rgw["S3_SECRET_KEY"]}
+        self.format = ["--objects", "s3://%s/tidy" % self.rgw["S3_BUCKET"], "--endpoint", self.rgw["S3_ENDPOINT"], "--style", "path"]
+
+    def script(self, what):
+        return subprocess.run([TOP + "/tests/s3/rgw.sh", what, self.dir], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def request(self, method, path, *more):
+        return subprocess.run(["curl", "-sf", "-m", "20", "--aws-sigv4", "aws:amz:us-east-1:s3", "-H",
+                               "x-amz-content-sha256: UNSIGNED-PAYLOAD", "--user", "%s:%s" % tuple(self.env.values()), "-X", method,
+                               "%s/%s%s" % (self.rgw["S3_ENDPOINT"], self.rgw["S3_BUCKET"], path), *more], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+
+    def keys(self):
+        return [k[len("tidy/"):] for k in re.findall("<Key>([^<]*)</Key>", self.request("GET", "?list-type=2&prefix=tidy%2F"))]
+
+    def put(self, key):
+        self.request("PUT", "/tidy/" + key, "--data-binary", "x" * 4096)
+
+    def delete(self, key):
+        self.request("DELETE", "/tidy/" + key)
+
+    def end(self):
+        self.script("wipe")
+
+
+class Server:
+    def __init__(self, binary, vol, env):
+        self.binary, self.vol, self.env, self.log = binary, vol, {**os.environ, **env}, vol + ".log"
+
+    def run(self, command, *args, status=0):
+        p = subprocess.run([self.binary, command, self.vol, *args], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           text=True, timeout=120)
+        assert p.returncode == status, "%s: exit status %d, not %d: %s" % (command, p.returncode, status, p.stdout)
+        return p.stdout
+
+    def start(self, *args):
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen([self.binary, "serve", self.vol, "--listen", "127.0.0.1:0", *args], env=self.env, stderr=log)
+        while not (at := re.search(r"serving .* on .*:(\d+) with", open(self.log).read())):
+            assert self.process.poll() is None, open(self.log).read()
+        self.mount = nfs3.Mount(int(at[1]))
+
+    def end(self, sig=signal.SIGTERM):
+        self.process.send_signal(sig)
+        self.process.wait(60)
+
+
+def content(name, size):
+    return random.Random(name).randbytes(size)
+
+
+SIZES = {"big": 9 * MIB, "d/large": 5 * MIB, **{"d/small%d" % i: 3000 + i for i in range(20)}}
+
+
+def write(s, names):
+    for name in names:
+        f = s.mount.create(name)
+        f.write(0, content(name, SIZES[name]))
+        f.fsync()
+
+
+def same(s, names):
+    for name in names:
+        assert s.mount.open(name).read(0, SIZES[name] + 1) == content(name, SIZES[name]), name
+
+
+def all_there(s, store):
+    s.mount.mkdir("d")
+    write(s, SIZES)
+    s.run("flush")
+    out = s.run("fsck")
+    assert "22 files with data" in out and "all are there" in out, out
+    assert json.loads(s.run("gc", "--json"))["leaked"]["objects"] == 0
+
+
+def an_object_is_gone(s, store):
+    gone = next(k for k in store.keys() if re.search(r"_1_\d+$", k))
+    store.delete(gone)
+    s.end()
+    shutil.rmtree(s.vol + "/cache")
+    s.start()
+    out = s.run("fsck", status=1)
+    name = "big" if "/export/big" in out else "d/large"
+    assert "/export/%s: bytes 4194304 to %d: %s is missing" % (name, min(8 * MIB, SIZES[name]) - 1, gone) in out, out
+    assert json.loads(s.run("fsck", "--json", status=1))["broken"] == 1
+    try:
+        s.mount.open(name).read(4 * MIB, 4096)
+        raise AssertionError("a byte of an object that is gone was read")
+    except OSError as e:
+        assert e.errno == 5, e
+    s.mount.unlink(name)
+    write(s, [name])
+    s.run("flush")
+    s.run("fsck")
+    same(s, SIZES)
+
+
+def an_object_is_leaked(s, store):
+    store.put(LEAKED)
+    assert json.loads(s.run("gc", "--delete", "--json"))["recent"]["objects"] >= 1
+    assert re.search("leaked +1 objects", s.run("gc", "--age", "0"))
+    out = json.loads(s.run("gc", "--age", "0", "--delete", "--json"))
+    assert (out["leaked"]["objects"], out["deleted"]["objects"], out["deleted"]["bytes"]) == (1, 1, 4096), out
+    assert LEAKED not in store.keys()
+    s.run("fsck")
+    same(s, SIZES)
+
+
+def the_metadata_is_lost(s, store):
+    copy = s.vol + ".copy of monday"
+    s.run("flush")
+    s.run("backup", copy)
+    s.mount.mkdir("later")
+    SIZES["later/x"] = 100
+    write(s, ["later/x"])
+    del SIZES["later/x"]
+    s.run("flush")
+    s.end(signal.SIGKILL)
+    shutil.rmtree(s.vol + "/meta")
+    shutil.rmtree(s.vol + "/journal")
+    os.mkdir(s.vol + "/journal", 0o700)
+    os.rename(copy, s.vol + "/meta")
+    s.start("--take-over")
+    s.run("fsck")
+    same(s, SIZES)
+    # What came after the copy is leaked now.
+    assert json.loads(s.run("gc", "--age", "0", "--delete", "--json"))["deleted"]["objects"] >= 1
+    SIZES["new"] = 5 * MIB
+    write(s, ["new"])
+    s.end()
+    s.start()
+    s.run("fsck")
+    same(s, SIZES)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--binary", required=True)
+    p.add_argument("--s3", action="store_true")
+    a = p.parse_args()
+    passed = failed = 0
+    top = tempfile.mkdtemp(prefix="dittofs-tidy.", dir=os.environ.get("TMPDIR", "/var/tmp"))
+    store = Bucket(top) if a.s3 else Directory(top + "/vol")
+    s = Server(os.path.realpath(a.binary), top + "/vol", store.env)
+    try:
+        s.run("format", *store.format)
+        s.start()
+        for step in all_there, an_object_is_gone, an_object_is_leaked, the_metadata_is_lost:
+            try:
+                step(s, store)
+                print("ok      ", step.__name__.replace("_", " "), flush=True)
+                passed += 1
+            except (AssertionError, OSError, subprocess.SubprocessError) as e:
+                failed += 1
+                print("FAILED  ", step.__name__, ":", e)
+                print(open(s.log).read())
+                break  # each goes on from the one before
+        s.end()
+    finally:
+        store.end()
+        shutil.rmtree(top)
+    print("%d passed, %d failed, 0 skipped" % (passed, failed))
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/fsck.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "meta/chunk.h"
+#include "reactor/log.h"
+#include "tools/oncore.h"
+
+#define CHUNKS 64   /* of the metadata, a page */
+#define HEADS  32   /* of the object store at a time */
+#define SEEN   4096 /* packs that were found lately */
+#define DEEP   64   /* directories of a path */
+
+/* A block, and the piece of a file that needs it. */
+struct need {
+	struct obj_req req;
+	struct op_part part;
+	uint64_t ino, chunk, slice, off, len, pack, least; /* least: bytes that the object has, if it is whole */
+};
+
+struct chunk_val {
+	uint64_t ino, chunk;
+	uint8_t *val;
+	size_t len;
+};
+
+static struct {
+	pthread_mutex_t lock;    /* of the report */
+	struct fsck_report report;
+	pthread_t thread;
+	bool made, stopping;     /* thread is to be joined; it is to end */
+	const struct daemon *daemon;
+	/* the thread's own */
+	struct need need[HEADS];
+	int nneeds;
+	struct op_join join;
+	uint64_t seen[SEEN];
+	struct chunk_val page[CHUNKS];
+	int nchunks;
+	uint64_t ino;            /* the last one */
+	const char *prefix;      /* of its share */
+} fsck = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool
+is_stopping(void)
+{
+	return __atomic_load_n(&fsck.stopping, __ATOMIC_ACQUIRE);
+}
+
+/* ---- names of files, for people */
+
+static const struct share_rec *
+share_of(const struct attr *a)
+{
+	const struct volume_open *v = &fsck.daemon->vol;
+
+	for (int i = 0; i < v->nshares; i++)
+		if (v->shares[i].id == a->share)
+			return &v->shares[i];
+	return NULL;
+}
+
+static int
+load_attr(uint64_t ino, struct attr *a)
+{
+	uint8_t key[KV_KEY_MAX], val[ATTR_BYTES_MAX];
+	int len = kv_get_now(key, key_inode(key, ino), val, sizeof(val));
+
+	return len < 0 ? len : attr_decode(a, val, MIN((size_t)len, sizeof(val)), NULL);
+}
+
+struct search {
+	uint64_t ino;
+	char name[NAME_BYTES_MAX + 1];
+};
+
+static int
+see_name(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
+{
+	struct search *s = arg;
+	struct dirent_rec d;
+
+	if (dirent_decode(&d, val, vlen) < 0 || d.ino != s->ino || klen <= 17)
+		return 0;
+	snprintf(s->name, sizeof(s->name), "%.*s", (int)(klen - 17), (const char *)key + 17);
+	return 1;
+}
+
+/* Where the inode is in the directory; "" where it is not. */
+static void
+find_name(uint64_t dir, struct search *s)
+{
+	struct kv_scan scan = { .fn = see_name, .arg = s };
+
+	s->name[0] = '\0';
+	scan.from_len = (uint16_t)key_dirent_from(scan.from, dir, 0);
+	scan.to_len = (uint16_t)key_dirent_from(scan.to, dir + 1, 0);
+	kv_scan_now(&scan);
+}
+
+/* From the file up to its share; the caller frees. */
+static char *
+path_of(uint64_t ino)
+{
+	char path[4096] = "", longer[4096 + 300];
+	struct search s = { .ino = ino };
+	struct attr a;
+
+	for (int i = 0; i < DEEP && load_attr(s.ino, &a) == 0; i++) {
+		const struct share_rec *share = share_of(&a);
+
+		if (share && share->root == s.ino) {
+			snprintf(longer, sizeof(longer), "%s%s", share->name, path);
+			return strdup(longer);
+		}
+		find_name(a.parent, &s);
+		snprintf(longer, sizeof(longer), "/%s%s", s.name[0] ? s.name : "?", path);
+		snprintf(path, sizeof(path), "%.4095s", longer);
+		s.ino = a.parent;
+	}
+	snprintf(longer, sizeof(longer), "...%s (inode %lu)", path, ino);
+	return strdup(longer);
+}
+
+/* ---- asking the store */
+
+static enum op_state
+ask_all(void *arg, struct op *op)
+{
+	(void)arg;
+	op_join_start(&fsck.join, op);
+	for (int i = 0; i < fsck.nneeds; i++) {
+		struct need *n = &fsck.need[i];
+		struct op *part = op_join_part(&fsck.join, &n->part);
+
+		op_join_add(&fsck.join, &n->part, n->req.store->ops->head(&n->req, part));
+	}
+	return op_join_wait(&fsck.join);
+}
+
+/* Does the chunk still show that slice?  A client may have overwritten it while we asked. */
+static bool
+is_needed(const struct need *n)
+{
+	uint8_t key[KV_KEY_MAX], *val = malloc(SLICE_REC_BYTES * 65536);
+	int len = val ? kv_get_now(key, key_chunk(key, n->ino, n->chunk), val, SLICE_REC_BYTES * 65536) : -ENOMEM;
+	struct pieces p = { 0 };
+	bool found = false;
+
+	if (len > 0 && len <= (int)(SLICE_REC_BYTES * 65536) && chunk_decode(val, (size_t)len, &p) == 0)
+		for (uint32_t i = 0; i < p.n && !found; i++)
+			found = p.v[i].slice == n->slice;
+	pieces_fini(&p);
+	free(val);
+	return found;
+}
+
+/* A bucket may be gone as a whole: after so many they are only counted. */
+static void
+note_broken(const struct need *n, bool cut)
+{
+	struct fsck_broken *b = NULL;
+	char *path = fsck.report.nbroken < FSCK_BROKEN ? path_of(n->ino) : NULL; /* only this thread counts */
+
+	pthread_mutex_lock(&fsck.lock);
+	if (path) {
+		b = &fsck.report.broken[fsck.report.nbroken];
+		*b = (struct fsck_broken){ .path = path, .object = strdup(n->req.name), .off = n->off, .len = n->len, .cut = cut };
+	}
+	fsck.report.nbroken++;
+	pthread_mutex_unlock(&fsck.lock);
+	if (b)
+		log_error("fsck: %s: bytes %lu to %lu: %s is %s", path, n->off, n->off + n->len - 1, n->req.name,
+			cut ? "too short" : "missing");
+}
+
+/* Those that wait for an answer: 0, or why there is none. */
+static int
+settle(void)
+{
+	uint64_t bytes = 0;
+
+	on_core(0, ask_all, NULL);
+	for (int i = 0; i < fsck.nneeds; i++) {
+		const struct need *n = &fsck.need[i];
+		int err = n->part.op.res;
+		bool cut = err == 0 && n->req.size < n->least;
+
+		bytes += n->len;
+		if (err < 0 && err != -ENOENT)
+			return err;
+		if ((cut || err == -ENOENT) && is_needed(n))
+			note_broken(n, cut);
+		else if (n->pack && err == 0 && !cut)
+			fsck.seen[n->pack % SEEN] = n->pack;
+	}
+	pthread_mutex_lock(&fsck.lock);
+	fsck.report.blocks += (uint64_t)fsck.nneeds;
+	fsck.report.bytes += bytes;
+	pthread_mutex_unlock(&fsck.lock);
+	fsck.nneeds = 0;
+	return is_stopping() ? -ECANCELED : 0;
+}
+
+/* ---- walking */
+
+/* The block `index` of the slice, of which the file shows [off, off + len). */
+static int
+need_block(const struct chunk_val *c, uint64_t slice, uint32_t index, uint64_t off, uint64_t len)
+{
+	struct need *n = &fsck.need[fsck.nneeds];
+	uint8_t key[KV_KEY_MAX], val[BLOCK_REC_BYTES_MAX];
+	struct block_rec rec = { 0 };
+	int got = kv_get_now(key, key_block(key, slice, index), val, sizeof(val));
+
+	memset(n, 0, sizeof(*n));
+	*n = (struct need){ .ino = c->ino, .chunk = c->chunk, .slice = slice, .off = off, .len = len };
+	n->req.store = fsck.daemon->vol.store;
+	if (got == -ENOENT) {
+		snprintf(n->req.name, sizeof(n->req.name), "the record of slice %lu, block %u", slice, index);
+		if (is_needed(n))
+			note_broken(n, false);
+		return 0;
+	}
+	if (got < 0 || (got = block_decode(&rec, val, (size_t)got)) < 0)
+		return got;
+	n->pack = rec.pack;
+	n->least = rec.off + rec.stored;
+	object_name(n->req.name, fsck.prefix, slice, index, &rec);
+	if (rec.pack && fsck.seen[rec.pack % SEEN] == rec.pack)
+		return 0;
+	return ++fsck.nneeds == HEADS ? settle() : 0;
+}
+
+static int
+check_chunk(const struct chunk_val *c)
+{
+	struct pieces p = { 0 };
+	struct attr a;
+	int err = chunk_decode(c->val, c->len, &p);
+
+	if (err == 0 && c->ino != fsck.ino) {
+		err = settle(); /* its objects may have another prefix */
+		fsck.ino = c->ino;
+		fsck.prefix = load_attr(c->ino, &a) == 0 && share_of(&a) ? share_of(&a)->prefix : NULL;
+		pthread_mutex_lock(&fsck.lock);
+		fsck.report.files += fsck.prefix != NULL;
+		pthread_mutex_unlock(&fsck.lock);
+	}
+	/* Without an inode it is a removed file's, whose chunks go in the background. */
+	for (uint32_t i = 0; err == 0 && fsck.prefix && i < p.n; i++) {
+		const struct slice_rec *s = &p.v[i];
+
+		for (uint64_t at = s->off; err == 0 && s->slice && at < (uint64_t)s->off + s->len;) {
+			uint32_t index = (uint32_t)(at / BLOCK_BYTES);
+			uint64_t end = MIN((uint64_t)s->off + s->len, (index + 1) * BLOCK_BYTES);
+
+			err = need_block(c, s->slice, index, c->chunk * CHUNK_BYTES + s->pos + (at - s->off), end - at);
+			at = end;
+		}
+	}
+	pieces_fini(&p);
+	return err;
+}
+
+static int
+see_chunk(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
+{
+	struct chunk_val *c = &fsck.page[fsck.nchunks];
+
+	(void)arg;
+	if (klen != 17)
+		return 0;
+	*c = (struct chunk_val){ .ino = get_be64((const uint8_t *)key + 1), .chunk = get_be64((const uint8_t *)key + 9), .len = vlen };
+	c->val = malloc(vlen ? vlen : 1);
+	if (!c->val)
+		return -ENOMEM;
+	memcpy(c->val, val, vlen);
+	return ++fsck.nchunks == CHUNKS;
+}
+
+static int
+walk(void)
+{
+	struct kv_scan scan = { .fn = see_chunk };
+	int err = 0, more;
+
+	scan.from_len = (uint16_t)key_chunk(scan.from, 0, 0);
+	scan.to_len = 1;
+	scan.to[0] = 'C' + 1;
+	do {
+		fsck.nchunks = 0;
+		more = kv_scan_now(&scan);
+		if (more < 0)
+			err = more;
+		for (int i = 0; i < fsck.nchunks; i++) {
+			if (err == 0)
+				err = check_chunk(&fsck.page[i]);
+			free(fsck.page[i].val);
+		}
+		if (fsck.nchunks > 0)
+			scan.from_len = (uint16_t)key_chunk(scan.from, fsck.page[fsck.nchunks - 1].ino, fsck.page[fsck.nchunks - 1].chunk + 1);
+	} while (err == 0 && more > 0);
+	return err < 0 ? err : settle();
+}
+
+static void *
+run(void *arg)
+{
+	int err = walk();
+
+	(void)arg;
+	if (err < 0)
+		log_warn("fsck ended early: %s", objstore_error(err));
+	pthread_mutex_lock(&fsck.lock);
+	log_info("fsck: %lu files, %lu blocks, %lu pieces broken", fsck.report.files, fsck.report.blocks, fsck.report.nbroken);
+	fsck.report.err = err;
+	fsck.report.running = false;
+	pthread_mutex_unlock(&fsck.lock);
+	return NULL;
+}
+
+/* ---- from the admin thread */
+
+static void
+forget_last(void)
+{
+	if (fsck.made)
+		pthread_join(fsck.thread, NULL);
+	fsck.made = false;
+	for (uint64_t i = 0; i < MIN(fsck.report.nbroken, FSCK_BROKEN); i++) {
+		free(fsck.report.broken[i].path);
+		free(fsck.report.broken[i].object);
+	}
+	memset(&fsck.report, 0, sizeof(fsck.report));
+}
+
+int
+fsck_start(const struct daemon *d)
+{
+	pthread_mutex_lock(&fsck.lock);
+	bool busy = fsck.report.running;
+
+	pthread_mutex_unlock(&fsck.lock);
+	if (busy)
+		return -EBUSY;
+	forget_last();
+	fsck.daemon = d;
+	fsck.nneeds = 0;
+	fsck.ino = 0;
+	fsck.prefix = NULL;
+	memset(fsck.seen, 0, sizeof(fsck.seen)); /* packs may have gone since */
+	fsck.report.running = true;
+	fsck.made = pthread_create(&fsck.thread, NULL, run, NULL) == 0;
+	fsck.report.running = fsck.made;
+	return fsck.made ? 0 : -EAGAIN;
+}
+
+void
+fsck_stop(void)
+{
+	__atomic_store_n(&fsck.stopping, true, __ATOMIC_RELEASE);
+	forget_last();
+}
+
+void
+fsck_look(void (*see)(const struct fsck_report *r, void *arg), void *arg)
+{
+	pthread_mutex_lock(&fsck.lock);
+	see(&fsck.report, arg);
+	pthread_mutex_unlock(&fsck.lock);
+}
