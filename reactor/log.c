@@ -20,6 +20,12 @@ static const char *const names[] = { "error", "warn", "info", "debug" };
 static _Atomic int max_level = LOG_INFO;
 static _Atomic unsigned dropped;
 
+/* What a thread has said in this second. */
+static __thread struct {
+	time_t second;
+	unsigned lines, more;
+} said;
+
 void
 log_set_level(enum log_level level)
 {
@@ -73,6 +79,26 @@ format(char line[LINE_MAX_BYTES], enum log_level level, const char *fmt, va_list
 	return n;
 }
 
+/* Whoever reads a file with a hole again and again must not fill the log's disk.  Debug lines are asked for. */
+static bool
+is_too_much(enum log_level level)
+{
+	char line[80];
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (ts.tv_sec != said.second) {
+		if (said.more > 0)
+			emit(line, (size_t)snprintf(line, sizeof(line), "(%u more log lines left out: too many in a second)\n", said.more));
+		said.second = ts.tv_sec;
+		said.lines = said.more = 0;
+	}
+	if (level == LOG_DEBUG || said.lines++ < LOG_LINES_A_SECOND)
+		return false;
+	said.more++;
+	return true;
+}
+
 void
 log_at(enum log_level level, const char *fmt, ...)
 {
@@ -80,7 +106,7 @@ log_at(enum log_level level, const char *fmt, ...)
 	unsigned lost;
 	va_list ap;
 
-	if ((int)level > atomic_load_explicit(&max_level, memory_order_relaxed))
+	if ((int)level > atomic_load_explicit(&max_level, memory_order_relaxed) || is_too_much(level))
 		return;
 	lost = atomic_exchange_explicit(&dropped, 0, memory_order_relaxed);
 	if (lost > 0) {

@@ -8,6 +8,9 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
+/* Of a thread; more are counted, and the next line says how many.  Debug lines do not count. */
+#define LOG_LINES_A_SECOND 50
+
 /* Messages above the level are dropped; default LOG_INFO. */
 void log_set_level(enum log_level level);
 /* Returns the level by its name (error, warn, info, debug), or -EINVAL. */

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "reactor/base.h"
@@ -68,12 +69,37 @@ Test(log, a_line_is_one_line_and_bounded, .init = to_pipe)
 /* A pipe that nobody empties: no wait, and later a word on what is missing. */
 Test(log, a_full_pipe_does_not_block, .init = to_pipe, .timeout = 10)
 {
+	log_set_level(LOG_DEBUG);
 	for (int i = 0; i < 20000; i++)
-		log_info("a line to fill the pipe with, number %d", i);
+		log_debug("a line to fill the pipe with, number %d", i);
 	(void)logged();
 	log_info("after");
 	char *text = logged();
 
 	cr_assert(ne(ptr, strstr(text, "log lines dropped"), NULL), "%s", text);
 	cr_assert(ne(ptr, strstr(text, "info after\n"), NULL));
+}
+
+/* Each thread has a second's worth; then it is told what is missing. */
+Test(log, a_flood_is_cut, .init = to_pipe, .timeout = 20)
+{
+	unsigned lines = 0, more = 0;
+
+	for (int i = 0; i < 3 * LOG_LINES_A_SECOND; i++)
+		log_error("flood %d", i);
+	log_set_level(LOG_DEBUG);
+	log_debug("is asked for");
+	usleep(1100000);
+	log_error("later");
+	for (char *p = logged(); *p; p = strchr(p, '\n') + 1) {
+		lines += strstr(p, " flood ") != NULL && strstr(p, " flood ") < strchr(p, '\n');
+		if (*p == '(')
+			more += (unsigned)atoi(p + 1);
+		if (!strchr(p, '\n')[1])
+			cr_assert(ne(ptr, strstr(p, "error later\n"), NULL));
+	}
+	/* The loop may have met the turn of a second. */
+	cr_assert(ge(int, (int)lines, LOG_LINES_A_SECOND));
+	cr_assert(le(int, (int)lines, 2 * LOG_LINES_A_SECOND));
+	cr_assert(eq(int, (int)(lines + more), 3 * LOG_LINES_A_SECOND));
 }
