@@ -5,8 +5,10 @@
  *
  *   bare_echo [--request BYTES] [--answer BYTES] [--depth N] [--conns N] [--threads N]
  *             [--seconds S] [--poll US]       server threads here, the client a process beside
- *   bare_echo --rpc PORT [--conns N] ...      instead an RPC server whose every answer is an
- *                                             empty success: for `load ... null`, so that two
+ *   bare_echo --rpc PORT [--reply PROCEDURE] [--conns N] ...
+ *                                             instead an RPC server whose every answer is the
+ *                                             same success, ready made, of null, getattr, lookup
+ *                                             or read (4 KiB): for `load --canned`, so that two
  *                                             servers can be compared under one client
  */
 #include <arpa/inet.h>
@@ -29,7 +31,8 @@
 
 enum {
 	CONNS = 256, THREADS = 16, BUFS = 256, BUF_BYTES = 16 << 10, OUT_BYTES = 256 << 10,
-	RPC_ANSWER = 28, /* record mark, xid, REPLY, accepted, verifier, success */
+	RPC_WORDS = 7, ATTR_WORDS = 21, FH_BYTES = 32, READ_BYTES = 4096,
+	REPLY_BYTES = READ_BYTES + 256,
 	SEND = 1 << 16,  /* in user_data: it is a send's completion */
 };
 
@@ -37,7 +40,8 @@ static struct {
 	uint32_t request, answer, depth, conns, threads, poll_us;
 	uint16_t rpc_port;
 	double seconds, warm;
-} o = { 128, 116, 64, 4, 1, 50, 0, 1, 0.2 };
+	const char *reply;
+} o = { 128, 116, 64, 4, 1, 50, 0, 1, 0.2, "null" };
 
 struct peer {
 	int fd;
@@ -60,6 +64,60 @@ struct side {
 };
 
 static const uint8_t nothing[OUT_BYTES];
+static uint8_t reply[REPLY_BYTES]; /* for --rpc: an answer as it goes out, but for its xid */
+static uint32_t reply_bytes;
+
+/* ---- the answers of --rpc: attributes, handles and data are zeros, as `load --canned` expects */
+
+static uint32_t *
+put_attr(uint32_t *w)
+{
+	w[0] = htonl(1); /* a file, of one link */
+	w[2] = htonl(1);
+	return w + ATTR_WORDS;
+}
+
+static uint32_t *
+put_post_op(uint32_t *w)
+{
+	*w++ = htonl(1);
+	return put_attr(w);
+}
+
+static void
+reply_make(const char *procedure)
+{
+	uint32_t *start = (uint32_t *)(void *)reply, *w = start + RPC_WORDS;
+
+	start[2] = htonl(1); /* REPLY; then accepted, no verifier, success: zeros */
+	if (strcmp(procedure, "getattr") == 0) {
+		w = put_attr(w + 1); /* behind the status, NFS3_OK */
+	} else if (strcmp(procedure, "lookup") == 0) {
+		w[1] = htonl(FH_BYTES);
+		w = put_post_op(put_post_op(w + 2 + FH_BYTES / 4));
+	} else if (strcmp(procedure, "read") == 0) {
+		w = put_post_op(w + 1);
+		w[0] = w[2] = htonl(READ_BYTES);
+		w += 3 + READ_BYTES / 4;
+	} else if (strcmp(procedure, "null") != 0) {
+		measure_fail(procedure, EINVAL);
+	}
+	reply_bytes = (uint32_t)(w - start) * 4;
+	start[0] = htonl(0x80000000u | (reply_bytes - 4));
+}
+
+/* Filled with answers, so that nothing but their xids is written when they are due. */
+static uint8_t *
+replies_new(void)
+{
+	uint8_t *b = malloc(OUT_BYTES);
+
+	if (!b)
+		measure_fail("memory", ENOMEM);
+	for (uint32_t at = 0; at + reply_bytes <= OUT_BYTES; at += reply_bytes)
+		memcpy(b + at, reply, reply_bytes);
+	return b;
+}
 
 /* ---- one end, server or client: for each message that comes in one goes out */
 
@@ -88,13 +146,10 @@ peer_send(struct side *s, uint32_t i)
 static void
 rpc_answer(struct peer *p)
 {
-	uint32_t w[RPC_ANSWER / 4] = { htonl(0x80000000u | (RPC_ANSWER - 4)), 0, htonl(1) };
-
-	if (p->ready + RPC_ANSWER > OUT_BYTES)
+	if (p->ready + reply_bytes > OUT_BYTES)
 		measure_fail("more calls than an echo has room for", 0);
-	memcpy(&w[1], p->head + 4, 4);
-	memcpy(p->out[0] + p->ready, w, RPC_ANSWER);
-	p->ready += RPC_ANSWER;
+	memcpy(p->out[0] + p->ready + 4, p->head + 4, 4);
+	p->ready += reply_bytes;
 }
 
 /* Records of any length; only the xid is looked at. */
@@ -179,8 +234,8 @@ side_run(struct side *s)
 	for (uint32_t i = 0; i < s->npeers; i++) {
 		uring_recv(&s->u, s->peer[i].fd, i);
 		for (int k = 0; s->rpc && k < 2; k++)
-			if (!s->peer[i].out[k] && !(s->peer[i].out[k] = malloc(OUT_BYTES)))
-				measure_fail("memory", ENOMEM);
+			if (!s->peer[i].out[k])
+				s->peer[i].out[k] = replies_new();
 	}
 	while (s->open) {
 		unsigned head, n = 0;
@@ -336,6 +391,7 @@ main(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "request", 1, 0, 'q' }, { "answer", 1, 0, 'a' }, { "depth", 1, 0, 'd' }, { "conns", 1, 0, 'c' },
 		{ "threads", 1, 0, 't' }, { "seconds", 1, 0, 's' }, { "poll", 1, 0, 'p' }, { "rpc", 1, 0, 'r' },
+		{ "reply", 1, 0, 'y' },
 		{ 0, 0, 0, 0 },
 	};
 	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -352,6 +408,7 @@ main(int argc, char **argv)
 		case 's': o.seconds = atof(optarg); break;
 		case 'p': o.poll_us = (uint32_t)atoi(optarg); break;
 		case 'r': o.rpc_port = (uint16_t)atoi(optarg); break;
+		case 'y': o.reply = optarg; break;
 		default: measure_fail("see the head of bench/bare_echo.c", EINVAL);
 		}
 	if (o.conns > o.depth)
@@ -366,6 +423,7 @@ main(int argc, char **argv)
 		measure(listener, &addr);
 		return 0;
 	}
+	reply_make(o.reply);
 	fprintf(stderr, "serving RPC on 127.0.0.1:%u\n", ntohs(addr.sin_port));
 	for (;;) {
 		serve(listener, thread);

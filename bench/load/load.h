@@ -49,6 +49,7 @@ struct load_opts {
 	bool spin;                  /* never sleep: for tests of latency */
 	bool fresh;                 /* sequential writes make a new file */
 	bool keep;                  /* what was made stays */
+	bool canned;                /* see world_canned */
 };
 
 /* What there is on the server.  File i is in folder i % dirs. */
@@ -114,6 +115,8 @@ struct worker {
 void world_connect(struct worker *w);
 /* Mounts, and makes folders, files and data as the options want; one worker does it for all. */
 void world_prepare(struct worker *w, bool handles, bool files, bool data);
+/* Instead, for a server whose answers are all the same: each handle and all data are zeros. */
+void world_canned(struct worker *w);
 /* A new empty file for a sequential write; removes the last one. */
 void world_fresh(struct worker *w, bool make);
 /* Removes what this worker has made by CREATE and MKDIR. */

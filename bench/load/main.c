@@ -44,7 +44,8 @@ usage(FILE *f)
 	      "  --congestion C   TCP congestion control of our side (cubic; \"\": the system's)\n"
 	      "  --fresh          seqwrite writes a new file each time\n"
 	      "  --spin           poll, never sleep\n"
-	      "  --keep           leave what create and mkdir made\n", f);
+	      "  --keep           leave what create and mkdir made\n"
+	      "  --canned         the server is bare_echo --rpc: no mount, all handles and bytes are zeros\n", f);
 }
 
 static struct sockaddr_in
@@ -82,7 +83,8 @@ options(int argc, char **argv)
 		{ "seconds", 1, 0, 's' }, { "warm", 1, 0, 'w' }, { "ops", 1, 0, 'o' }, { "bytes", 1, 0, 'b' },
 		{ "size", 1, 0, 'z' }, { "files", 1, 0, 'f' }, { "dirs", 1, 0, 'D' }, { "dir", 1, 0, 'n' },
 		{ "pid", 1, 0, 'p' }, { "mount-port", 1, 0, 'm' }, { "congestion", 1, 0, 'C' },
-		{ "hot", 1, 0, 'H' }, { "fresh", 0, 0, 'F' }, { "spin", 0, 0, 'S' }, { "keep", 0, 0, 'k' }, { "help", 0, 0, 'h' },
+		{ "hot", 1, 0, 'H' }, { "fresh", 0, 0, 'F' }, { "spin", 0, 0, 'S' }, { "keep", 0, 0, 'k' },
+		{ "canned", 0, 0, 'a' }, { "help", 0, 0, 'h' },
 		{ 0, 0, 0, 0 },
 	};
 	struct load_opts o = { .dir = "load", .congestion = "cubic", .threads = 1, .conns = 4, .depth = 1,
@@ -114,6 +116,7 @@ options(int argc, char **argv)
 		case 'F': o.fresh = true; break;
 		case 'S': o.spin = true; break;
 		case 'k': o.keep = true; break;
+		case 'a': o.canned = true; break;
 		case 'h': usage(stdout); exit(0);
 		default: usage(stderr); exit(2);
 		}
@@ -186,7 +189,9 @@ main(int argc, char **argv)
 		worker_init(&workers[i], &o, &world, i);
 	for (int i = optind + 2; i < argc; i++)
 		only_null &= strcmp(argv[i], "null") == 0;
-	if (!only_null) /* NULL works without a world, and with servers that know nothing else */
+	if (o.canned)
+		world_canned(&workers[0]);
+	else if (!only_null) /* NULL works without a world, and with servers that know nothing else */
 		world_prepare(&workers[0], mentions(argc, argv, (const char *[]){ "getattr", NULL }),
 		              mentions(argc, argv, (const char *[]){ "lookup", "readdirplus", NULL }),
 		              mentions(argc, argv, (const char *[]){ "read", "write", "commit", NULL }));

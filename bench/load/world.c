@@ -9,7 +9,7 @@
 
 #include "bench/load/load.h"
 
-enum { TIMEOUT_MS = 120000, SETUP_DEPTH = 256, PAGES = 512 };
+enum { TIMEOUT_MS = 120000, SETUP_DEPTH = 256, PAGES = 512, CANNED_FH = 32 };
 
 static const struct nfs_sattr file_mode = { .set = NFS_SET_MODE, .mode = 0644 };
 static const struct nfs_sattr dir_mode = { .set = NFS_SET_MODE, .mode = 0755 };
@@ -367,6 +367,26 @@ world_prepare(struct worker *w, bool handles, bool files, bool data)
 		prepare_files(w);
 	if (data)
 		prepare_data(w);
+}
+
+void
+world_canned(struct worker *w)
+{
+	const struct load_opts *o = w->o;
+	struct world *d = w->world;
+
+	d->nhandles = o->files < LOAD_HANDLES ? o->files : LOAD_HANDLES;
+	d->handle = calloc(d->nhandles, sizeof(*d->handle));
+	d->fileid = calloc(d->nhandles, sizeof(*d->fileid));
+	d->dirs = calloc(o->dirs, sizeof(*d->dirs));
+	d->pool = calloc(PAGES, LOAD_PAGE);
+	if (!d->handle || !d->fileid || !d->dirs || !d->pool)
+		measure_fail("memory", ENOMEM);
+	d->data.len = CANNED_FH;
+	for (uint32_t i = 0; i < o->dirs; i++)
+		d->dirs[i].len = CANNED_FH;
+	for (uint64_t i = 0; i < d->nhandles; i++)
+		d->handle[i].len = CANNED_FH;
 }
 
 /* ---- afterwards */

@@ -68,7 +68,8 @@ class Bench:
             if ours:
                 self.bare(n, key, "bare_echo", "--request", ours["request_bytes"], "--answer", ours["reply_bytes"],
                           "--depth", 64, "--seconds", self.seconds)
-        self.bare_rpc(n)
+        for key, test in (("null@64", "null"), ("getattr@64", "getattr"), ("lookup@64", "lookup"), ("read4k@64", "read")):
+            self.canned(n, key, test)
         self.both(n, ["getattr@1", "lookup@1", "read4k@1"], "getattr lookup read", depth=1)
         ours = self.last("getattr@1", "dittofs")
         if ours:
@@ -77,16 +78,16 @@ class Bench:
         self.both(n, ["mix@64"], "getattr:50,lookup:25,read:15,write:8,create:2", depth=64)
         self.ours.settle()
 
-    def bare_rpc(self, n):
-        """A server that says yes to everything, under the client that ours and ganesha have."""
+    def canned(self, n, key, test):
+        """A server that sends one answer to all calls, under the client that ours and ganesha have."""
         port = self.rig.next_port()
-        server = subprocess.Popen(LEASH + [os.path.join(self.rig.programs, "bare_echo"), "--rpc", str(port)],
+        server = subprocess.Popen(LEASH + [os.path.join(self.rig.programs, "bare_echo"), "--rpc", str(port), "--reply", test],
                                   stderr=subprocess.DEVNULL)
         try:
             time.sleep(0.2)
-            result = self.rig.program("load/load", ["127.0.0.1:%d" % port, "/", "--pid", server.pid, "--depth", 64,
-                                                    "--seconds", self.seconds, "null"])
-            self.add("null@64", "bare", n, result[0])
+            result = self.rig.program("load/load", ["127.0.0.1:%d" % port, "/", "--canned", "--pid", server.pid, "--depth", 64,
+                                                    "--seconds", self.seconds, test])
+            self.add(key, "canned", n, result[0])
         finally:
             server.kill()
             server.wait()

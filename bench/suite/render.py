@@ -65,7 +65,7 @@ def brief(rows):
         verdicts = ["%s %s: %s" % ((ref["who"],) + verdict(ref)) for ref in r["references"] if ref["bar"] is not None]
         out.append("| %s | %s %s | %s–%s | %s | %s | %s | %s |" % (
             r["what"], number(r["ours"]["median"]), r["unit"], number(r["ours"]["min"]), number(r["ours"]["max"]),
-            ratio(ganesha[0], False) if ganesha else "", ratio(others[0], True) if others else "", "; ".join(verdicts), cpu(r["cpu"])))
+            ratio(ganesha[0], False) if ganesha else "", "; ".join(ratio(ref, True) for ref in others), "; ".join(verdicts), cpu(r["cpu"])))
     return out
 
 
@@ -171,8 +171,8 @@ def markdown(report, made, comparison=None):
     out += ["| | |", "|---|---|"] + ["| %s | %s |" % (k, v) for k, v in report["facts"].items()] + [""]
     out += ["ours, its spread: median, least and greatest of the rounds. beside: what it is compared with in the same run: "
             "nfs-ganesha on a directory of the same disk (it does not sync what it creates and removes; dittofs does, before "
-            "each reply), or bare: the same bytes with no server around them (see the README). ratio: the median of the "
-            "rounds' ratios. CPU: cores in use.", ""]
+            "each reply), bare: the same bytes with no server around them (see bench/README.md), or canned: a server that gives "
+            "one ready answer to all calls, under the client that ours has. ratio: the median of the rounds' ratios. CPU: cores in use.", ""]
     judged = [ref for r in report["rows"] for ref in r["references"] if ref["bar"] is not None]
     out += ["**%d of %d bars are reached.**" % (sum(1 for ref in judged if ref["reached"]), len(judged)), ""]
     out += table(report["rows"]) + [""]
