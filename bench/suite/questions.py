@@ -136,8 +136,15 @@ class Bench:
 
     def open_loop(self, n):
         """Latency at a fixed rate, counted from when a call should have started."""
+        mix = "getattr:60,lookup:25,read:15"
         for rate in (2000, 5000, 10000, 20000, 40000, 80000):
-            self.both(n, ["open %d" % rate], "getattr:60,lookup:25,read:15", depth=1024, conns=16, rate=rate)
+            self.both(n, ["open %d" % rate], mix, depth=1024, conns=16, rate=rate)
+        self.both(n, ["closed"], mix, depth=64, conns=16)
+        for server in self.servers():
+            closed = self.last("closed", server.kind)
+            for share in (50, 80) if closed else ():
+                result = server.load(mix, seconds=self.seconds, depth=1024, conns=16, rate=int(closed["ops_per_s"] * share / 100))
+                self.add("open %d %%" % share, server.kind, n, result[0])
 
     def reactors(self, n):
         """One reactor and two: CPU time a call, without busy polling, which would count as work."""

@@ -89,14 +89,24 @@ def latency_table(samples):
     found = {}
     for s in samples:
         if s["key"].startswith("open "):
-            found.setdefault(int(s["key"].split()[1]), {})[s["subject"]] = s
-    for rate in sorted(found):
-        cells = []
-        for who in ("dittofs", "ganesha"):
-            s = found[rate].get(who)
-            cells += ["%s µs" % number(s[p]) for p in ("p50_us", "p99_us", "p999_us")] if s else ["–"] * 3
-        out.append("| %s | %s |" % (number(rate), " | ".join(cells)))
+            found.setdefault(s["key"][5:], {})[s["subject"]] = s
+
+    def cells(who, of):
+        if who not in of:
+            return ["–"] * 3
+        return ["%s µs%s" % (number(of[who][p]), late(of[who]) if p == "p50_us" else "") for p in ("p50_us", "p99_us", "p999_us")]
+    for what in sorted((w for w in found if "%" not in w), key=int):
+        out.append("| %s | %s |" % (number(int(what)), " | ".join(cells("dittofs", found[what]) + cells("ganesha", found[what]))))
+    for what in sorted(w for w in found if "%" in w):
+        rates = ", ".join("%s %s" % (who, number(s["rate"])) for who, s in found[what].items())
+        out.append("| %s of what the closed loop does with 64 outstanding (%s) | %s |" % (
+            what, rates, " | ".join(cells("dittofs", found[what]) + cells("ganesha", found[what]))))
     return out if found else []
+
+
+def late(sample):
+    """Marks a rate that was not kept."""
+    return "" if sample["ops_per_s"] >= 0.97 * sample["rate"] else " (only %s/s came)" % number(sample["ops_per_s"])
 
 
 def group(samples, label, key, field, subjects=SUBJECTS, aliases=None):
@@ -161,7 +171,7 @@ def plots(samples, out):
             (who, [(s["depth"], s[ops]) for s in samples if s["key"].startswith("sweep %s@" % test) and s["subject"] == who])
             for who in SUBJECTS], log_y=True)
     line("open_loop", "Latency at a fixed rate, 99th percentile", "µs", "calls a second", [
-        (who, [(s["rate"], s["p99_us"]) for s in samples if s["key"].startswith("open ") and s["subject"] == who])
+        (who, [(s["rate"], s["p99_us"]) for s in samples if s["key"].startswith("open ") and "%" not in s["key"] and s["subject"] == who])
         for who in ("dittofs", "ganesha")], log_y=True)
     return made
 
