@@ -11,9 +11,10 @@ import threading
 import time
 
 import s3
-from rig import LEASH, Counters, Failed, SyscallCounter, say
+from rig import LEASH, Counters, Failed, SyscallCounter, say, set_congestion
 
 MIB = 1 << 20
+NAMES = ("calls", "streams", "writes", "names", "reactors", "congestion", "busy_poll", "depths", "open_loop", "count", "s3", "large", "profile")
 
 
 class Bench:
@@ -156,26 +157,27 @@ class Bench:
 
     def congestion(self, n):
         """bbr instead of cubic, where the kernel has it: what the default of many systems costs."""
-        import rig as rig_module
+        def ask(subject):
+            results = self.ours.load("getattr read", seconds=self.seconds, depth=64)
+            self.add("congestion getattr", subject, n, results[0])
+            self.add("congestion read4k", subject, n, results[1])
+            self.add("congestion seqread", subject, n, self.ours.load("seqread", seconds=self.seconds, **self.STREAM)[0])
+        ask("cubic")
         try:
-            rig_module.set_congestion("bbr")
+            set_congestion("bbr")
         except subprocess.CalledProcessError:
             return
         try:
-            results = self.ours.load("getattr read", seconds=self.seconds, depth=64)
-            self.add("getattr@64", "bbr", n, results[0])
-            self.add("read4k@64", "bbr", n, results[1])
-            self.add("seqread@16", "bbr", n, self.ours.load("seqread", seconds=self.seconds, depth=16, bytes=MIB,
-                                                            size=128, dir="stream")[0])
+            ask("bbr")
         finally:
-            rig_module.set_congestion("cubic")
+            set_congestion("cubic")
 
     def busy_poll(self, n):
         """Without polling before sleep."""
-        server = self.variant("cores2", cores=2, config={"network.busy_poll": "0"})
-        for depth in (1, 64):
-            self.add("getattr@%d" % depth, "no busy poll", n,
-                     server.load("getattr", seconds=self.seconds, depth=depth)[0])
+        for subject, server in (("busy poll", self.ours),
+                                ("no busy poll", self.variant("cores2", cores=2, config={"network.busy_poll": "0"}))):
+            for depth in (1, 64):
+                self.add("poll getattr@%d" % depth, subject, n, server.load("getattr", seconds=self.seconds, depth=depth)[0])
 
     def variant(self, name, **options):
         for server in self.rig.servers:
