@@ -53,11 +53,12 @@ try reactor_echo        "$programs/reactor_echo" 1 1
 try reactor_stream      "$programs/reactor_stream" 1
 if [ "$(id -u)" = 0 ]; then
 	run="bench/run --binary $binary --programs $programs --out $dir/report --quick --alone --rounds 1 --seconds 0.05"
-	try bench/run $run --only calls
+	try bench/run $run --only calls,profile
 	try "the plots are XML" python3 -c 'import sys, xml.dom.minidom as m; print([m.parse(f) for f in sys.argv[1:]])' "$dir"/report/*.svg
 	cp "$dir/report/report.json" "$dir/first.json"
 	try "bench/run s3" $run --only s3
 	try "bench/run --compare" $run --only busy_poll --compare "$dir/first.json"
+	try "bench/run --merge" bench/run --merge "$dir/first.json" "$dir/report/report.json" --out "$dir/merged"
 fi
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

@@ -123,7 +123,7 @@ def row(samples, ident, what, key, field, subject, references):
     ours = values(samples, key, subject, field)
     if not ours:
         return None
-    found = {"id": ident, "what": what, "unit": UNIT[field], "subject": subject, "ours": summary(ours),
+    found = {"id": ident, "what": what, "key": key, "unit": UNIT[field], "subject": subject, "ours": summary(ours),
              "cpu": cpu_of(samples, key, subject), "references": []}
     for who, other_key, bar, how in references:
         theirs = values(samples, other_key or key, who, field)
@@ -146,7 +146,7 @@ def reactor_row(samples, ident, what, key):
     if not both:
         return None
     ratio = statistics.median(both)
-    return {"id": ident, "what": "%s: two reactors by one, from CPU a call" % what, "unit": UNIT[CPU], "subject": "2 reactors",
+    return {"id": ident, "what": "%s: two reactors by one, from CPU a call" % what, "key": key, "unit": UNIT[CPU], "subject": "2 reactors",
             "ours": summary(two), "cpu": cpu_of(samples, key, "cores2"),
             "references": [{"who": "1 reactor", "value": summary(one), "ratio": ratio, "bar": 1.7, "how": ">=",
                             "reached": ratio >= 1.7, "cpu": cpu_of(samples, key, "cores1")}]}

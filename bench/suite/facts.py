@@ -7,6 +7,8 @@ import time
 
 from rig import ROOT
 
+QUIET = 0.15  # cores that others may use before a run says that it was not alone
+
 
 def output(*command):
     try:
@@ -51,6 +53,12 @@ def collect(binary, folder, congestion, system_congestion):
         "liburing": package("liburing-dev"),
         "load before": " ".join("%.2f" % v for v in os.getloadavg()),
     }
+
+
+def cpu_busy(before, after):
+    """Cores in use by anybody."""
+    d = [b - a for a, b in zip(before, after)]
+    return (sum(d) - d[3] - d[4]) / max(sum(d), 1) * os.cpu_count()
 
 
 def machine_share(before, after, mine_seconds, wall_seconds):

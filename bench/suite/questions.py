@@ -320,4 +320,5 @@ class Bench:
             self.memory = self.ours.status().get("memory", {})
 
     def wanted(self, question):
-        return not self.only or question.__name__ in self.only
+        """A question, or the name of one."""
+        return not self.only or getattr(question, "__name__", question) in self.only

@@ -3,9 +3,10 @@
 import os
 
 import bars
+import render_why
 import svg
 
-SUBJECTS = ("dittofs", "ganesha", "bare")
+SUBJECTS = ("dittofs", "ganesha", "bare", "canned")
 
 
 def number(v):
@@ -189,6 +190,7 @@ def markdown(report, made, comparison=None):
     if report["counts"]:
         out += ["## What a call costs", "", "64 outstanding; threads of reactors only, by perf's tracepoints and a counting "
                 "library (bench/preload/count.c).", ""] + count_table(report["counts"]) + [""]
+    out += render_why.section(report.get("why"), report["facts"]["cores"])
     memory = report.get("memory")
     if memory:
         inside = memory["peak_rss_bytes"] <= memory["budget_bytes"]

@@ -6,6 +6,8 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -100,8 +102,8 @@ class Server:
     def pid(self):
         return self.process.pid
 
-    def load(self, tests, **options):
-        """Runs bench/load; a dict per test."""
+    def load(self, tests, each=None, **options):
+        """Runs bench/load; a dict per test.  each(results) is called when one more is there."""
         args = ["127.0.0.1:%d" % self.port, "/export", "--pid", str(self.pid), "--congestion", ""]
         if self.kind == "ganesha":
             args += ["--mount-port", str(self.port + 1)]
@@ -109,12 +111,12 @@ class Server:
             args.append("--" + key.replace("_", "-"))
             if value is not True:
                 args.append(str(value))
-        return self.rig.program("load/load", args + tests.split())
+        return self.rig.program("load/load", args + tests.split(), each=each)
 
-    def status(self):
+    def status(self, *options):
         if self.kind != "dittofs":
             return {}
-        out = subprocess.run([self.rig.binary, "status", self.dir, "--json"], stdout=subprocess.PIPE, check=False)
+        out = subprocess.run([self.rig.binary, "status", self.dir, "--json", *options], stdout=subprocess.PIPE, check=False)
         return json.loads(out.stdout) if out.returncode == 0 else {}
 
     def settle(self, seconds=30):
@@ -154,13 +156,25 @@ class Rig:
         self.port += 10
         return self.port
 
-    def program(self, name, args, timeout=900):
-        """Runs a program of bench/; the JSON objects that it prints."""
+    def program(self, name, args, timeout=3600, each=None):
+        """Runs a program of bench/; the JSON objects that it prints.  each(results) is called when one more is there."""
         command = [os.path.join(self.programs, name)] + [str(a) for a in args]
-        out = subprocess.run(LEASH + command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, timeout=timeout)
-        if out.returncode != 0:
-            raise Failed("%s: %s" % (" ".join(command), out.stderr.decode(errors="replace").strip()[-500:]))
-        return [json.loads(line) for line in out.stdout.decode().splitlines() if line.startswith("{")]
+        results = []
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(LEASH + command, stdout=subprocess.PIPE, stderr=said, text=True)
+            alarm = threading.Timer(timeout, process.kill)
+            alarm.start()
+            for line in process.stdout:
+                if line.startswith("{"):
+                    results.append(json.loads(line))
+                    if each:
+                        each(results)
+            code = process.wait()
+            alarm.cancel()
+            if code != 0:
+                said.seek(0)
+                raise Failed("%s: %s" % (" ".join(command), said.read().decode(errors="replace").strip()[-500:] or "ended with %d" % code))
+        return results
 
     def server(self, kind, **options):
         if kind == "ganesha" and not self.rpcbind:
