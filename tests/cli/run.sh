@@ -81,7 +81,7 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	expect "gc --age nonsense"       2 'usage: dittofs gc'             "$binary" gc "$v" --age old
 	expect "backup"                  0 'files, .* of metadata in'      "$binary" backup "$v" "$tmp/a copy"
 	expect "backup over a backup"    1 'dittofs backup: .*'            "$binary" backup "$v" "$tmp/a copy"
-	expect "status shows requests"   0 '^put +[0-9]+'                  "$binary" status "$v"
+	expect "status shows requests"   0 '^put +[0-9]+ .* ms'            "$binary" status "$v"
 	expect "status --json"           0 '"budget_bytes": [0-9]+'        "$binary" status --json "$v"
 	expect "status --latency"        0 '^CALL +COUNT .*P99.9 us'       "$binary" status "$v" --latency
 	expect "status --latency --json" 0 '"part": "journal sync"'        "$binary" status --json --latency "$v"

@@ -223,6 +223,31 @@ Test(s3, get_again)
 	}
 }
 
+/* Requests as they were asked for; on the wire the bodies of repeats and errors too. */
+Test(s3, counted)
+{
+	struct objcount was[2], get_now, put_now;
+
+	say(bad[0].a);
+	say(good_range());
+	open_store();
+	was[0] = objcount_get(OBJ_GET);
+	was[1] = objcount_get(OBJ_PUT);
+	cr_expect(eq(int, get(2, 4), 0));
+	cr_expect(eq(int, put(OBJECT, 10, false), 0));
+	get_now = objcount_get(OBJ_GET);
+	put_now = objcount_get(OBJ_PUT);
+	cr_expect(eq(u64, get_now.requests - was[0].requests, 1));
+	cr_expect(eq(u64, get_now.retries - was[0].retries, 1));
+	cr_expect(eq(u64, get_now.errors, was[0].errors));
+	cr_expect(eq(u64, get_now.bytes - was[0].bytes, 4));
+	cr_expect(eq(u64, get_now.received - was[0].received, bad[0].a.len + 4));
+	cr_expect(eq(u64, get_now.sent, was[0].sent));
+	cr_expect(get_now.ns - was[0].ns > 10000000); /* a pause, at least */
+	cr_expect(eq(u64, put_now.sent - was[1].sent, 10));
+	cr_expect(eq(u64, put_now.bytes - was[1].bytes, 10));
+}
+
 /* What is not tried again. */
 Test(s3, get_refused)
 {
