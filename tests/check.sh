@@ -77,7 +77,7 @@ beside s3          env SLOW=2 tests/s3/run.sh --binary $release
 suite build-debug  build BUILD=debug all
 suite build-libs3  build LIBS3=1 all
 suite build-asan   build BUILD=debug SAN=address,undefined all
-beside s3-v2       env SLOW=2 tests/s3/run.sh --binary build/release-none-libs3/dittofs --signature v2 --only none --only early --only killed
+beside s3-v2       env SLOW=2 tests/s3/run.sh --binary build/release-none-libs3/dittofs --signature v2 --only none --only early --only shorter --only killed
 beside e2e-asan    env SLOW=4 tests/e2e/run.sh --binary $asan --quick
 suite unit         build BUILD=debug unit
 suite unit-asan    build BUILD=debug SAN=address,undefined unit
