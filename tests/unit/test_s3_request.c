@@ -140,9 +140,10 @@ static struct s3 s3 = { .scheme = "http", .host = "here", .bucket = "bucket", .p
 static struct s3_core core = { .s3 = &s3 };
 static bool gone;
 static bool others; /* credentials, when they are read again */
+static int complaints; /* that the store is away */
 
 void s3_health_good(struct s3 *s) { (void)s; }
-void s3_health_bad(struct s3 *s, enum s3_health what, const char *why) { (void)s; (void)what; (void)why; }
+void s3_health_bad(struct s3 *s, enum s3_health what, const char *why) { (void)s; (void)why; complaints += what == S3_AWAY; }
 bool s3_health_gone(const struct s3 *s) { (void)s; return gone; }
 
 void
@@ -215,6 +216,7 @@ begin(bool hedge)
 	core.rand = mix64(now_ns);
 	core.hedge_credit = S3_HEDGE_CREDIT;
 	in_line = false;
+	complaints = 0;
 	s3_request_init(&q, &core, OBJ_GET, "GET");
 	s3_request_name(&q, "name");
 	q.hedge = hedge;
@@ -383,6 +385,7 @@ Test(s3_request, deadline)
 			}
 		}
 		cr_expect(eq(int, result, -E_JUKEBOX), "%s", a->what);
+		cr_expect(gt(int, complaints, 0), "%s", a->what);
 		cr_expect(now_ns + PAUSE_MAX_NS >= start + s3.timeout_ns, "%s: it gave up after %lu s", a->what, (now_ns - start) / SECOND);
 		cr_expect(gt(int, sent, 5), "%s", a->what);
 		now_ns += SECOND;
@@ -420,6 +423,7 @@ Test(s3_request, jitter)
 	for (int i = 0; i < 1000; i++) {
 		begin(false);
 		give(&answers[6]);
+		cr_assert(eq(int, complaints, 0)); /* one that failed is no outage */
 		least = MIN(least, due_ns - now_ns);
 		most = MAX(most, due_ns - now_ns);
 		now_ns += MS;
@@ -535,6 +539,24 @@ Test(s3_request, hedge_in_the_same_lap)
 		}
 		expect_whole(fate != WHOLE);
 	} while (plan_again());
+}
+
+/* Once one has brought bytes, nothing that the other says counts. */
+Test(s3_request, bytes_beat_an_error)
+{
+	for (int winner = 0; winner < 2; winner++) {
+		begin(true);
+		ring();
+		fake_laps();
+		leg_step(winner, WHOLE, 0);
+		bring(!winner, &answers[13], answers[13].text); /* missing */
+		end_leg(!winner, 0);
+		fake_laps();
+		cr_assert(replies == 0 && leg[winner].r);
+		leg_step(winner, WHOLE, 1);
+		fake_laps();
+		expect_whole(false);
+	}
 }
 
 /* An answer that comes in time needs no second one. */
