@@ -14,6 +14,7 @@
 #define SEC_NS     ((uint64_t)1000000000)
 #define ASK_NS     (5 * SEC_NS)
 #define EPOCH_BITS 40 /* slices of an epoch */
+#define LIST_AGAIN 5
 
 /* ---- an owner's object: lines of text, padded with spaces to CLAIM_BYTES, so that one GET fetches it */
 
@@ -244,11 +245,12 @@ claim_run(struct claim *c)
 				s = claim_read(c, c->newest, CLAIM_READ);
 			continue;
 		case CLAIM_READ:               /* the newest owner */
-			if (c->step.res == -ENOENT) {
+			if (c->step.res == -ENOENT && c->again++ < LIST_AGAIN) {
 				s = claim_list(c, "", CLAIM_LISTED); /* pruned meanwhile: there is a newer one */
 				continue;
 			}
-			if (c->step.res < 0 && c->step.res != -E_DAMAGED)
+			/* Listed again and again, and not there: unreadable as a damaged one is. */
+			if (c->step.res < 0 && c->step.res != -E_DAMAGED && c->step.res != -ENOENT)
 				return OP_DONE;
 			if (!claim_is(c, false) && c->newest_released != c->newest && !c->take_over)
 				return op_done(&c->step, -EBUSY);
@@ -310,6 +312,7 @@ claim_take(struct claim *c, struct op *op)
 	new_run(c->me.run);
 	c->step.resume = claim_step;
 	c->wait = op;
+	c->again = 0;
 	if (claim_list(c, "", CLAIM_LISTED) == OP_PENDING || claim_run(c) == OP_PENDING)
 		return OP_PENDING;
 	return op_done(op, c->step.res);

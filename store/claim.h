@@ -56,6 +56,7 @@ struct claim {
 	char text[CLAIM_BYTES + 1];
 	struct obj_entry page[CLAIM_PAGE];
 	uint64_t newest, newest_released; /* 0: none */
+	int again;
 	struct claim_epoch {
 		uint64_t epoch;
 		bool made, released;

@@ -114,7 +114,7 @@ static enum op_state
 fake_get(struct obj_req *r, struct op *op)
 {
 	if (fail_get)
-		return op_done(op, -EIO);
+		return op_done(op, -fail_get);
 	return answer(r, op, real->get);
 }
 
@@ -445,6 +445,20 @@ Test(claim, an_unreadable_owner_is_another)
 	cr_assert(eq(int, take(&c, "a", true), 0));
 }
 
+/* A list may show what is not there, for ever: some stores' indexes do. */
+Test(claim, a_listed_owner_that_is_missing_is_another)
+{
+	struct claim c;
+
+	cr_assert(eq(int, take(&c, "a", false), 0));
+	fail_get = ENOENT;
+	cr_assert(eq(int, take(&c, "a", false), -EBUSY));
+	cr_assert(eq(u64, c.other.epoch, 0));
+	cr_assert(eq(int, take(&c, "a", true), 0));
+	cr_assert(eq(u64, c.me.epoch, 2));
+	fail_get = 0;
+}
+
 Test(claim, slices_of_epochs_are_apart)
 {
 	cr_assert(eq(u64, claim_slice_floor(0), 0));
@@ -517,7 +531,7 @@ Test(claim, a_stale_server_deletes_nothing)
 	cr_assert(eq(int, del("export/z", 1), 0));
 	cr_assert(not(is_there("export/z")));
 
-	fail_get = 1;
+	fail_get = EIO;
 	cr_assert(eq(int, del("export/x", 0), -EIO), "it cannot be told");
 	fail_get = 0;
 	cr_assert(is_there("export/x"));
