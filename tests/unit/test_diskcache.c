@@ -115,14 +115,6 @@ bytes(int i)
 	return diskcache_dir(i, &d) ? d.bytes : 0;
 }
 
-#define EVENTUALLY(what)                                                    \
-	do {                                                                \
-		int ms_ = 0;                                                \
-		while (!(what) && ms_++ < 30000)                            \
-			usleep(1000);                                       \
-		cr_assert(what, "never: " #what);                           \
-	} while (0)
-
 /* ---- frames */
 
 static uint32_t

@@ -48,14 +48,6 @@ disk_stats(void)
 	return sum;
 }
 
-#define EVENTUALLY(what)                                                    \
-	do {                                                                \
-		int ms_ = 0;                                                \
-		while (!(what) && ms_++ < 30000)                            \
-			usleep(1000);                                       \
-		cr_assert(what, "never: " #what);                           \
-	} while (0)
-
 /* Nothing is in memory after it; what is on disk is loaded. */
 static void
 restart(int cores)

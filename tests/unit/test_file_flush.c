@@ -30,15 +30,6 @@ check_all(struct fref f, uint64_t off, const uint8_t *p, size_t n)
 	cr_assert(memcmp(back, p, n) == 0, "other bytes are read than were written");
 }
 
-/* Waits for something that happens by itself. */
-#define EVENTUALLY(cond)                                                                   \
-	do {                                                                               \
-		int left_ms = 20000;                                                       \
-		while (!(cond) && left_ms-- > 0)                                           \
-			usleep(1000);                                                      \
-		cr_assert(left_ms > 0, "%s has not happened in 20 s", #cond);              \
-	} while (0)
-
 Test(file_flush, small_files_share_packs)
 {
 	static struct fref f[300];
