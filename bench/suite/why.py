@@ -15,6 +15,7 @@ from rig import Failed, say
 LOOKED = 1.0     # seconds in the middle of a test of 2.5
 STREAM = {"depth": 16, "bytes": 1 << 20, "size": 128, "dir": "stream"}
 MILLION = {"depth": 64, "files": 1000000, "dir": "million"}
+MANY = {"depth": 64, "files": 10000000, "dirs": 1000, "dir": "many"}
 # key of a sample: (what must run before, the test, its options)
 TESTS = {
     "null@64": ("", "null", {}), "getattr@64": ("", "getattr", {}), "lookup@64": ("", "lookup", {}), "read4k@64": ("", "read", {}),
@@ -25,6 +26,7 @@ TESTS = {
     "rename@64": ("create", "rename", {"dir": "names"}), "remove@64": ("create", "remove", {"dir": "names"}),
     "lookup in 1M": ("", "lookup", MILLION), "lookup in 1M, hot": ("", "lookup", dict(MILLION, hot=100)),
     "readdirplus 1M": ("", "readdirplus", dict(MILLION, depth=1)),
+    "lookup of 10M": ("", "lookup", MANY), "create of 10M": ("", "create", MANY), "remove of 10M": ("create", "remove", MANY),
 }
 PROCEDURES = {"seqread": "READ", "seqwrite": "WRITE", "writesync": "WRITE"}
 
@@ -113,7 +115,7 @@ def look(bench, out):
     house, found = profile.House(bench.rig.binary), []
     for ident, what, key, subject, missed in wanted(bench.samples, bench.counts):
         say("what stands in the way: %s%s" % (what, "" if subject == "dittofs" else ", " + subject))
-        server = bench.ours
+        server = bench.huge if key.endswith("10M") else bench.ours
         if subject.startswith("cores"):
             server = bench.variant(subject, cores=int(subject[5:]), config={"network.busy_poll": "0"})
         try:
