@@ -105,6 +105,35 @@ def latency_table(samples):
     return out if found else []
 
 
+def depth_table(samples):
+    """Calls a second against calls outstanding."""
+    found = {}
+    for s in samples:
+        if s["key"].startswith("sweep "):
+            test, depth = s["key"][6:].split("@")
+            found.setdefault((test, int(depth)), {})[s["subject"]] = s
+    out = ["| outstanding | test | dittofs | ganesha | bare | CPU ours / client |", "|---|---|---|---|---|---|"]
+    for test, depth in sorted(found):
+        of = found[test, depth]
+        cells = [number(of[who][bars.OPS]) + " /s" if who in of else "" for who in ("dittofs", "ganesha", "bare")]
+        out.append("| %d | %s | %s | %s |" % (depth, test, " | ".join(cells), cpu(of.get("dittofs", {}))))
+    return out if found else []
+
+
+def figures(report):
+    """The short form, for bench/README.md."""
+    out = brief(report["rows"])
+    if report["counts"]:
+        out += ["", "What a call costs the reactors:", ""] + count_table(report["counts"])
+    if latency_table(report["samples"]):
+        out += ["", "Open loop:", ""] + latency_table(report["samples"])
+    if depth_table(report["samples"]):
+        out += ["", "Against calls outstanding:", ""] + depth_table(report["samples"])
+    if report.get("why"):
+        out += ["", "What stands in the way:", ""] + render_why.section(report["why"], report["facts"]["cores"], pictures=False)[4:]
+    return "\n".join(out).rstrip("\n") + "\n"
+
+
 def late(sample):
     """Marks a rate that was not kept."""
     return "" if sample["ops_per_s"] >= 0.97 * sample["rate"] else " (only %s/s came)" % number(sample["ops_per_s"])
@@ -201,6 +230,8 @@ def markdown(report, made, comparison=None):
     if latency:
         out += ["## Open loop", "", "getattr:60,lookup:25,read:15 at a fixed rate; latency from when a call should have started.",
                 ""] + latency + [""]
+    if depth_table(report["samples"]):
+        out += ["## Calls against depth", ""] + depth_table(report["samples"]) + [""]
     if comparison:
         changed, same, path = comparison
         out += ["## Since %s" % path, ""]

@@ -66,7 +66,7 @@ def stage_table(found):
     return out
 
 
-def section(found, cores):
+def section(found, cores, pictures=True):
     if not found:
         return []
     out = ["## What stands in the way", "",
@@ -78,6 +78,6 @@ def section(found, cores):
             s["profile"]["threads"].items(), key=lambda t: -t[1])[:5] if v >= 0.02)
         out.append("- **%s** (%s). %s Threads: %s. Hottest: %s.%s" % (
             s["what"], "; ".join(s["missed"]), limit(s, cores), threads or "–", hottest or "–",
-            " [Flame graph](%s)." % s["flame"] if s["flame"] else ""))
+            " [Flame graph](%s)." % s["flame"] if s["flame"] and pictures else ""))
     out += ["", "The server's CPU by part:", ""] + cpu_table(found)
     return out + ["", "A call's time by stage:", ""] + stage_table(found) + [""]
