@@ -120,9 +120,17 @@ def depth_table(samples):
     return out if found else []
 
 
+def judgements(rows):
+    """True or False for each bar."""
+    return [bool(ref["reached"]) for r in rows for ref in r["references"] if ref["bar"] is not None]
+
+
 def figures(report):
-    """The short form, for bench/README.md."""
-    out = brief(report["rows"])
+    """The short form: what stands in bench/README.md between its two marks."""
+    f, judged = report["facts"], judgements(report["rows"])
+    out = ["Commit %s, %s; %s cores of %s, kernel %s; nfs-ganesha %s. %s." % (
+        f["commit"], f["date"], f["cores"], f["processor"], f["kernel"], f["nfs-ganesha"], f["the run"]), "",
+           "%d of these %d bars are reached:" % (sum(judged), len(judged)), ""] + brief(report["rows"])
     if report["counts"]:
         out += ["", "What a call costs the reactors:", ""] + count_table(report["counts"])
     if latency_table(report["samples"]):
@@ -213,8 +221,8 @@ def markdown(report, made, comparison=None):
             "nfs-ganesha on a directory of the same disk (it does not sync what it creates and removes; dittofs does, before "
             "each reply), bare: the same bytes with no server around them (see bench/README.md), or canned: a server that gives "
             "one ready answer to all calls, under the client that ours has. ratio: the median of the rounds' ratios. CPU: cores in use.", ""]
-    judged = [ref for r in report["rows"] for ref in r["references"] if ref["bar"] is not None]
-    out += ["**%d of %d bars are reached.**" % (sum(1 for ref in judged if ref["reached"]), len(judged)), ""]
+    judged = judgements(report["rows"])
+    out += ["**%d of %d bars are reached.**" % (sum(judged), len(judged)), ""]
     out += table(report["rows"]) + [""]
     if report["counts"]:
         out += ["## What a call costs", "", "64 outstanding; threads of reactors only, by perf's tracepoints and a counting "
