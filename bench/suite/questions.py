@@ -25,6 +25,7 @@ class Bench:
         self.samples = []   # dicts: key, subject, round, and what the program printed
         self.counts = {}    # test: what a call costs in system calls, allocations, locks, copies
         self.memory = {}
+        self.daemon_seconds = 0.0 # CPU of what was started for a question and is no child of ours
         self.notes = []
         self.ours = self.ganesha = self.huge = None
 
