@@ -28,6 +28,18 @@ int cmd_version(int argc, char **argv);
 /* The help text of a subcommand, on stdout (asked for: 0) or stderr (called wrongly: 2). */
 int cmd_usage(const char *name, bool asked);
 
+/*
+ * For those with no options but --json and --config: DIR (or --config FILE), and then so many `words`.
+ * False: it is over, with a->status.
+ */
+struct cmd_args {
+	struct config *config;
+	bool json;
+	char **words;
+	int status;
+};
+bool cmd_take(int argc, char **argv, int words, struct cmd_args *a);
+
 /* Says a sentence on stderr as `dittofs NAME: ...`; returns 1. */
 int cmd_fail(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -70,43 +70,29 @@ seconds(void)
 int
 cmd_flush(int argc, char **argv)
 {
-	static const struct option opts[] = {
-		{ "json", no_argument, NULL, 'j' }, { "config", required_argument, NULL, 'c' },
-		{ "help", no_argument, NULL, 'h' }, { 0 },
-	};
-	static struct config c;
 	struct flushing f = { .url = "/flush" };
-	const char *file = NULL;
-	bool json = false, tty = isatty(STDERR_FILENO);
+	bool tty = isatty(STDERR_FILENO);
 	double start = seconds();
 	useconds_t wait = ASK_FIRST_US;
 	uint64_t files, bytes;
-	int o;
+	struct cmd_args a;
 
-	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
-		if (o == 'j')
-			json = true;
-		else if (o == 'c')
-			file = optarg;
-		else
-			return cmd_usage("flush", o == 'h');
-	}
-	if (argc - optind != (file ? 0 : 1))
-		return cmd_usage("flush", false);
-	if (cmd_config_of("flush", file, argv[optind], &c) || ask(&c, &f))
+	if (!cmd_take(argc, argv, 0, &a))
+		return a.status;
+	if (ask(a.config, &f))
 		return 1;
 	files = f.files;
 	bytes = f.bytes;
 	for (; f.files > 0; wait = MIN(2 * wait, ASK_US)) {
-		if (tty && !json)
+		if (tty && !a.json)
 			show(&f);
 		usleep(wait);
-		if (ask(&c, &f))
+		if (ask(a.config, &f))
 			return 1;
 	}
-	if (tty && !json)
+	if (tty && !a.json)
 		fprintf(stderr, "\r\033[K");
-	if (json)
+	if (a.json)
 		printf("{\"files\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f, \"stuck\": %s}\n", files, bytes,
 		       seconds() - start, f.stuck ? "true" : "false");
 	else

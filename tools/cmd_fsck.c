@@ -45,31 +45,16 @@ show(const json_t *j)
 int
 cmd_fsck(int argc, char **argv)
 {
-	static const struct option opts[] = {
-		{ "json", no_argument, NULL, 'j' }, { "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { 0 },
-	};
-	static struct config c;
-	const char *file = NULL;
-	bool json = false;
-	int o, res;
+	struct cmd_args a;
+	int res;
 
-	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
-		if (o == 'j')
-			json = true;
-		else if (o == 'c')
-			file = optarg;
-		else
-			return cmd_usage("fsck", o == 'h');
-	}
-	if (argc - optind != (file ? 0 : 1))
-		return cmd_usage("fsck", false);
-	if (cmd_config_of("fsck", file, argv[optind], &c))
-		return 1;
-	json_t *j = control_job("fsck", &c, "/fsck?start=1", "/fsck", !json && isatty(STDERR_FILENO) ? progress : NULL);
+	if (!cmd_take(argc, argv, 0, &a))
+		return a.status;
+	json_t *j = control_job("fsck", a.config, "/fsck?start=1", "/fsck", !a.json && isatty(STDERR_FILENO) ? progress : NULL);
 
 	if (!j)
 		return 1;
-	if (json)
+	if (a.json)
 		json_dumpf(j, stdout, JSON_INDENT(2)), putchar('\n');
 	else
 		show(j);

@@ -35,3 +35,13 @@ control_get(const char *socket, const char *url, char **body, char why[256])
 	free(text);
 	return rc == CURLE_OK ? -EPROTO : -ECONNREFUSED;
 }
+
+int
+control_url(char *url, size_t room, const char *start, const char *value)
+{
+	char *escaped = curl_easy_escape(NULL, value, 0);
+	int n = escaped ? snprintf(url, room, "%s%s", start, escaped) : -1;
+
+	curl_free(escaped);
+	return n >= 0 && n < (int)room ? 0 : -ENAMETOOLONG;
+}

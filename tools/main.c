@@ -88,8 +88,8 @@ static const struct cmd {
 	  "on.  Ctrl-C ends the waiting, not the uploads.  Exit status 1 where some files cannot be\n"
 	  "uploaded (the server's log says why).\n" },
 	{ "backup", cmd_backup, "a copy of the metadata, for the day when its disk is lost",
-	  "dittofs backup DIR TO\n"
-	  "dittofs backup --config FILE TO\n"
+	  "dittofs backup DIR TO [--json]\n"
+	  "dittofs backup --config FILE TO [--json]\n"
 	  "\n"
 	  "The running server makes the directory TO, a copy of its metadata of one instant; on the\n"
 	  "same disk in moments and with hardly any room.  File data is in it as far as it is in the\n"
@@ -186,6 +186,36 @@ cmd_config_of(const char *name, const char *file, const char *dir, struct config
 	if (config_load(c, file, why, sizeof(why)) < 0)
 		return cmd_fail(name, "%s", why);
 	return 0;
+}
+
+bool
+cmd_take(int argc, char **argv, int words, struct cmd_args *a)
+{
+	static const struct option opts[] = {
+		{ "json", no_argument, NULL, 'j' }, { "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { 0 },
+	};
+	static struct config c;
+	const char *file = NULL;
+	int o;
+
+	*a = (struct cmd_args){ .config = &c };
+	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
+		if (o == 'j') {
+			a->json = true;
+		} else if (o == 'c') {
+			file = optarg;
+		} else {
+			a->status = cmd_usage(argv[0], o == 'h');
+			return false;
+		}
+	}
+	if (argc - optind != words + (file ? 0 : 1)) {
+		a->status = cmd_usage(argv[0], false);
+		return false;
+	}
+	a->words = argv + argc - words;
+	a->status = cmd_config_of(argv[0], file, argv[optind], &c);
+	return a->status == 0;
 }
 
 int
