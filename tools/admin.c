@@ -62,6 +62,14 @@ fsck(struct MHD_Connection *conn)
 		report_fsck_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "start")));
 }
 
+/* ?path=/SHARE/... */
+static enum MHD_Result
+info(struct MHD_Connection *conn)
+{
+	return answer(conn, MHD_HTTP_OK,
+		report_info_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "path")));
+}
+
 static const struct {
 	const char *url;
 	enum MHD_Result (*answer)(struct MHD_Connection *conn);
@@ -70,6 +78,7 @@ static const struct {
 	{ "/flush", flush },
 	{ "/fsck", fsck },
 	{ "/gc", gc },
+	{ "/info", info },
 };
 
 static const struct page {

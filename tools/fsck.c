@@ -7,12 +7,12 @@
 
 #include "meta/chunk.h"
 #include "reactor/log.h"
+#include "tools/metadata.h"
 #include "tools/oncore.h"
 
 #define CHUNKS 64   /* of the metadata, a page */
 #define HEADS  32   /* of the object store at a time */
 #define SEEN   4096 /* packs that were found lately */
-#define DEEP   64   /* directories of a path */
 
 /* A block, and the piece of a file that needs it. */
 struct need {
@@ -48,81 +48,6 @@ static bool
 is_stopping(void)
 {
 	return __atomic_load_n(&fsck.stopping, __ATOMIC_ACQUIRE);
-}
-
-/* ---- names of files, for people */
-
-static const struct share_rec *
-share_of(const struct attr *a)
-{
-	const struct volume_open *v = &fsck.daemon->vol;
-
-	for (int i = 0; i < v->nshares; i++)
-		if (v->shares[i].id == a->share)
-			return &v->shares[i];
-	return NULL;
-}
-
-static int
-load_attr(uint64_t ino, struct attr *a)
-{
-	uint8_t key[KV_KEY_MAX], val[ATTR_BYTES_MAX];
-	int len = kv_get_now(key, key_inode(key, ino), val, sizeof(val));
-
-	return len < 0 ? len : attr_decode(a, val, MIN((size_t)len, sizeof(val)), NULL);
-}
-
-struct search {
-	uint64_t ino;
-	char name[NAME_BYTES_MAX + 1];
-};
-
-static int
-see_name(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
-{
-	struct search *s = arg;
-	struct dirent_rec d;
-
-	if (dirent_decode(&d, val, vlen) < 0 || d.ino != s->ino || klen <= 17)
-		return 0;
-	snprintf(s->name, sizeof(s->name), "%.*s", (int)(klen - 17), (const char *)key + 17);
-	return 1;
-}
-
-/* Where the inode is in the directory; "" where it is not. */
-static void
-find_name(uint64_t dir, struct search *s)
-{
-	struct kv_scan scan = { .fn = see_name, .arg = s };
-
-	s->name[0] = '\0';
-	scan.from_len = (uint16_t)key_dirent_from(scan.from, dir, 0);
-	scan.to_len = (uint16_t)key_dirent_from(scan.to, dir + 1, 0);
-	kv_scan_now(&scan);
-}
-
-/* From the file up to its share; the caller frees. */
-static char *
-path_of(uint64_t ino)
-{
-	char path[4096] = "", longer[4096 + 300];
-	struct search s = { .ino = ino };
-	struct attr a;
-
-	for (int i = 0; i < DEEP && load_attr(s.ino, &a) == 0; i++) {
-		const struct share_rec *share = share_of(&a);
-
-		if (share && share->root == s.ino) {
-			snprintf(longer, sizeof(longer), "%s%s", share->name, path);
-			return strdup(longer);
-		}
-		find_name(a.parent, &s);
-		snprintf(longer, sizeof(longer), "/%s%s", s.name[0] ? s.name : "?", path);
-		snprintf(path, sizeof(path), "%.4095s", longer);
-		s.ino = a.parent;
-	}
-	snprintf(longer, sizeof(longer), "...%s (inode %lu)", path, ino);
-	return strdup(longer);
 }
 
 /* ---- asking the store */
@@ -163,7 +88,7 @@ static void
 note_broken(const struct need *n, bool cut)
 {
 	struct fsck_broken *b = NULL;
-	char *path = fsck.report.nbroken < FSCK_BROKEN ? path_of(n->ino) : NULL; /* only this thread counts */
+	char *path = fsck.report.nbroken < FSCK_BROKEN ? metadata_path(&fsck.daemon->vol, n->ino) : NULL; /* only this thread counts */
 
 	pthread_mutex_lock(&fsck.lock);
 	if (path) {
@@ -235,17 +160,29 @@ need_block(const struct chunk_val *c, uint64_t slice, uint32_t index, uint64_t o
 	return ++fsck.nneeds == HEADS ? settle() : 0;
 }
 
+/* Of its share's objects; NULL: there is no such inode. */
+static const char *
+prefix_of(uint64_t ino)
+{
+	const struct share_rec *share;
+	struct attr a;
+
+	if (metadata_attr(ino, &a) < 0)
+		return NULL;
+	share = metadata_share(&fsck.daemon->vol, &a);
+	return share ? share->prefix : NULL;
+}
+
 static int
 check_chunk(const struct chunk_val *c)
 {
 	struct pieces p = { 0 };
-	struct attr a;
 	int err = chunk_decode(c->val, c->len, &p);
 
 	if (err == 0 && c->ino != fsck.ino) {
 		err = settle(); /* its objects may have another prefix */
 		fsck.ino = c->ino;
-		fsck.prefix = load_attr(c->ino, &a) == 0 && share_of(&a) ? share_of(&a)->prefix : NULL;
+		fsck.prefix = prefix_of(c->ino);
 		pthread_mutex_lock(&fsck.lock);
 		fsck.report.files += fsck.prefix != NULL;
 		pthread_mutex_unlock(&fsck.lock);

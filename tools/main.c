@@ -98,6 +98,12 @@ static const struct cmd {
 	  "To go back to it: no server runs, TO takes the place of the metadata directory (paths.meta),\n"
 	  "and the journal directory is emptied.  What was deleted or overwritten since then may be\n"
 	  "gone from the object store; reading it is an I/O error.\n" },
+	{ "info", cmd_info, "what a file consists of",
+	  "dittofs info DIR PATH [--json]\n"
+	  "dittofs info --config FILE PATH [--json]\n"
+	  "\n"
+	  "PATH is the server's: /export/a/b.  Prints what the metadata says of it: of a file also the\n"
+	  "objects that its bytes are in, as far as it is uploaded; of a directory how many entries it has.\n" },
 	{ "fsck", cmd_fsck, "is all that files consist of in the object store",
 	  "dittofs fsck DIR [--json]\n"
 	  "dittofs fsck --config FILE [--json]\n"

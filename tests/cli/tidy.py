@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""fsck, gc and backup as an operator uses them, on a server with files in it.
+"""info, fsck, gc and backup as an operator uses them, on a server with files in it.
 
     tests/cli/tidy.py --binary PATH            # objects in a directory
     tests/cli/tidy.py --binary PATH --s3       # in a bucket of tests/s3/rgw.sh
@@ -121,6 +121,15 @@ def all_there(s, store):
     out = s.run("fsck")
     assert "22 files with data" in out and "all are there" in out, out
     assert json.loads(s.run("gc", "--json"))["leaked"]["objects"] == 0
+    keys = store.keys()
+    for name, size in SIZES.items():
+        info = json.loads(s.run("info", "/export/" + name, "--json"))
+        assert (info["type"], info["size"], info["stored"]) == ("file", size, size), info
+        assert sum(p["length"] for p in info["list"]) == size and all(p["object"] in keys for p in info["list"]), info
+    assert "21 entries" in s.run("info", "/export/d/")
+    assert "no such file" in s.run("info", "/export/d/nothing", status=1)
+    assert "no such file" in s.run("info", "/exportd", status=1)
+    assert "Not a directory" in s.run("info", "/export/big/x", status=1)
 
 
 def an_object_is_gone(s, store):
