@@ -79,5 +79,6 @@ def section(found, cores, pictures=True):
         out.append("- **%s** (%s). %s Threads: %s. Hottest: %s.%s" % (
             s["what"], "; ".join(s["missed"]), limit(s, cores), threads or "–", hottest or "–",
             " [Flame graph](%s)." % s["flame"] if s["flame"] and pictures else ""))
-    out += ["", "The server's CPU by part:", ""] + cpu_table(found)
+    profiled = [s for s in found if s["profile"]["samples"]]
+    out += ["", "The server's CPU by part:", ""] + cpu_table(profiled) if profiled else ["", "No profiles: perf does not run here (linux-perf)."]
     return out + ["", "A call's time by stage:", ""] + stage_table(found) + [""]
