@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench/lib/measure.h"
 #include "crypto/sigv4.h"
@@ -104,7 +105,7 @@ slot_next(struct slot *s)
 	s->req.niov = 1;
 	s->req.off = t.off;
 	s->req.len = t.len;
-	snprintf(s->req.name, sizeof(s->req.name), "ours/%d", t.object);
+	snprintf(s->req.name, sizeof(s->req.name), "ours/%d/%d", (int)getpid(), t.object);
 	state = run.test == PUT ? store->ops->put(&s->req, &s->op) : store->ops->get(&s->req, &s->op);
 	if (state == OP_DONE)
 		slot_done(&s->op);
@@ -212,7 +213,8 @@ bare_start(struct bare *b, enum test test)
 	struct sigv4_header h[] = { { "host", host }, { "x-amz-content-sha256", SIGV4_UNSIGNED }, { "x-amz-date", date } };
 	struct sigv4_request r = { .method = put ? "PUT" : "GET", .path = path, .query = "", .payload = SIGV4_UNSIGNED, .header = h, .nheaders = 3, .date = date };
 
-	snprintf(path, sizeof(path), "/%s/bench/bare/%d", bucket, t.object);
+	/* New names each time: a store that keeps objects in memory recycles that of what is replaced. */
+	snprintf(path, sizeof(path), "/%s/bench/bare/%d/%d", bucket, (int)getpid(), t.object);
 	snprintf(url, sizeof(url), "%s%s", endpoint, path);
 	sigv4_date(time(NULL), date);
 	sigv4_sign(&signer, &r, auth);

@@ -172,9 +172,10 @@ class Questions:
 
     def bare(self, n, bucket):
         """As many requests at once as the server has: 8 uploads, 8 blocks of 4 MiB read ahead, a connection a random read."""
-        objects = self.mib * MIB // BLOCK
-        for key, depth, length, gets in (("s3 seqread", 8, BLOCK, objects), ("s3 read4k@64", 32, FRAME, 1000),
+        blocks = self.mib * MIB // BLOCK
+        for key, depth, length, gets in (("s3 seqread", 8, BLOCK, blocks), ("s3 read4k@64", 32, FRAME, 1000),
                                          ("s3 read4k@1", 1, FRAME, 300)):
+            objects = blocks if length == BLOCK else blocks // 4
             args = ["--bare", "--rounds", 1, "--depth", depth, "--bytes", OBJECT, "--objects", objects, "--range", length,
                     "--gets", max(16, int(gets * self.share))]
             found = {r["test"]: {"ops_per_s": r["bare_per_s"], "mb_per_s": r["bare_mb_per_s"]}
