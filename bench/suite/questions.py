@@ -304,7 +304,7 @@ class Bench:
         if self.wanted(self.count):
             say("counting system calls, allocations, locks, copies")
             self.count()
-        if self.wanted(s3):
+        if self.wanted(s3) and (self.only or not quick):
             s3.Questions(self).run()
         for name in ("cores1", "cores2"):
             for server in list(self.rig.servers):
