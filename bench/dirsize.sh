@@ -10,8 +10,15 @@ if [ -z "${BENCH_INSIDE:-}" ]; then
 	BENCH_INSIDE=1 exec unshare --net "$PWD/bench/dirsize.sh" "$@"
 fi
 ip link set lo up || exit 1
-files=1000000 rounds=5 dir=build/dirsize-data
-. bench/args.sh
+binary= client= files=1000000 rounds=5 dir=build/dirsize-data
+while [ $# -gt 0 ]; do
+	case $1 in
+	--binary) binary=$2 ;; --client) client=$2 ;; --files) files=$2 ;; --rounds) rounds=$2 ;; --dir) dir=$2 ;;
+	*) echo "bench/dirsize.sh: what is $1?" >&2; exit 2 ;;
+	esac
+	shift 2
+done
+[ -x "$binary" ] && [ -x "$client" ] || { echo "bench/dirsize.sh: needs --binary and --client" >&2; exit 2; }
 rm -rf "$dir"
 mkdir -p "$dir" || exit 1
 pids=
