@@ -58,7 +58,8 @@ join() {
 		until [ -e "$logs/$name.end" ] || ! kill -0 "$last" 2>/dev/null; do sleep 0.2; done
 		echo "== $name"
 		cat "$logs/$name.log"
-		read -r -a end <"$logs/$name.end"
+		end=(1 0) # it was killed
+		[ ! -e "$logs/$name.end" ] || read -r -a end <"$logs/$name.end"
 		count "$name" "${end[@]}"
 	done
 }
