@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "bench/lib/measure.h"
+#include "bench/lib/sock.h"
 #include "bench/lib/uring.h"
 
 enum {
@@ -259,15 +260,6 @@ side_thread(void *arg)
 	return NULL;
 }
 
-static void
-tune(int fd)
-{
-	int one = 1;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
-}
-
 /* ---- the client: a process, so that its CPU is its own */
 
 static void
@@ -281,26 +273,10 @@ client(const struct sockaddr_in *addr, atomic_ulong *count)
 	s.count = count;
 	o.poll_us = 0;
 	for (uint32_t i = 0; i < o.conns; i++) {
-		s.peer[i].fd = socket(AF_INET, SOCK_STREAM, 0);
-		tune(s.peer[i].fd);
-		if (connect(s.peer[i].fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0)
-			measure_fail("connect", errno);
+		s.peer[i].fd = sock_dial(addr);
 		s.peer[i].ready = (o.depth / o.conns + (i < o.depth % o.conns)) * o.request;
 	}
 	side_run(&s);
-}
-
-static int
-listen_on(struct sockaddr_in *addr)
-{
-	socklen_t len = sizeof(*addr);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)addr, sizeof(*addr)) < 0 || listen(fd, CONNS) < 0 ||
-	    getsockname(fd, (struct sockaddr *)addr, &len) < 0)
-		measure_fail("listen", errno);
-	return fd;
 }
 
 /* Takes o.conns connections and serves them, each thread its share. */
@@ -319,24 +295,13 @@ serve(int listener, pthread_t thread[THREADS])
 		struct side *s = &side[i % o.threads];
 		struct peer *p = &s->peer[s->npeers++];
 
-		p->fd = accept(listener, NULL, NULL);
-		if (p->fd < 0)
-			measure_fail("accept", errno);
-		tune(p->fd);
+		p->fd = sock_accept(listener);
 		p->sending = p->closed = false;
 		p->part = p->ready = 0;
 	}
 	for (uint32_t t = 0; t < o.threads; t++)
 		if (pthread_create(&thread[t], NULL, side_thread, &side[t]) != 0)
 			measure_fail("thread", EAGAIN);
-}
-
-static void
-pause_s(double s)
-{
-	struct timespec t = { .tv_sec = (time_t)s, .tv_nsec = (long)((s - (double)(time_t)s) * 1e9) };
-
-	nanosleep(&t, NULL);
 }
 
 static void
@@ -354,12 +319,12 @@ measure(int listener, const struct sockaddr_in *addr)
 		_exit(0);
 	}
 	serve(listener, thread);
-	pause_s(o.warm);
+	measure_pause(o.warm);
 	t = measure_now_ns();
 	server = measure_cpu_ns(0);
 	other = measure_cpu_ns((uint32_t)pid);
 	n = atomic_load(count);
-	pause_s(o.seconds);
+	measure_pause(o.seconds);
 	n = atomic_load(count) - n;
 	server = measure_cpu_ns(0) - server;
 	other = measure_cpu_ns((uint32_t)pid) - other;
@@ -394,7 +359,7 @@ main(int argc, char **argv)
 		{ "reply", 1, 0, 'y' },
 		{ 0, 0, 0, 0 },
 	};
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = sock_loopback(0);
 	pthread_t thread[THREADS];
 	int c, listener;
 
@@ -418,7 +383,7 @@ main(int argc, char **argv)
 		measure_fail("a number is out of range", ERANGE);
 	signal(SIGPIPE, SIG_IGN);
 	addr.sin_port = htons(o.rpc_port);
-	listener = listen_on(&addr);
+	listener = sock_listen(&addr, CONNS);
 	if (!o.rpc_port) {
 		measure(listener, &addr);
 		return 0;

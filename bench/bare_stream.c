@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "bench/lib/measure.h"
+#include "bench/lib/sock.h"
 
 enum { CONNS = 64, BUFFERS = 64 };
 
@@ -85,15 +86,6 @@ receiver(void *arg)
 }
 
 static void
-tune(int fd)
-{
-	int one = 1;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
-}
-
-static void
 start(int fds[CONNS], void *(*run)(void *))
 {
 	pthread_t t;
@@ -104,26 +96,18 @@ start(int fds[CONNS], void *(*run)(void *))
 }
 
 static void
-pause_s(double s)
-{
-	struct timespec t = { .tv_sec = (time_t)s, .tv_nsec = (long)((s - (double)(time_t)s) * 1e9) };
-
-	nanosleep(&t, NULL);
-}
-
-static void
 measure(const char *what, int fds[CONNS], pid_t other, bool sends)
 {
 	uint64_t t, n, ours, theirs;
 	double s;
 
 	start(fds, sends ? sender : receiver);
-	pause_s(o.warm);
+	measure_pause(o.warm);
 	t = measure_now_ns();
 	n = atomic_load(&moved);
 	ours = measure_cpu_ns(0);
 	theirs = measure_cpu_ns((uint32_t)other);
-	pause_s(o.seconds);
+	measure_pause(o.seconds);
 	n = atomic_load(&moved) - n;
 	ours = measure_cpu_ns(0) - ours;
 	theirs = measure_cpu_ns((uint32_t)other) - theirs;
@@ -146,9 +130,8 @@ main(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "conns", 1, 0, 'c' }, { "bytes", 1, 0, 'b' }, { "head", 1, 0, 'h' }, { "seconds", 1, 0, 's' }, { 0, 0, 0, 0 },
 	};
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(addr);
-	int c, fds[CONNS], listener = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in addr = sock_loopback(0);
+	int c, fds[CONNS], listener;
 	bool sends;
 	pid_t pid;
 
@@ -163,23 +146,10 @@ main(int argc, char **argv)
 	if (optind + 1 != argc || o.conns < 1 || o.conns > CONNS || o.head < 1 || o.head > 4096 || !o.bytes || o.bytes % 4096)
 		measure_fail("see the head of bench/bare_stream.c", EINVAL);
 	sends = strcmp(argv[optind], "send") == 0;
-	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(listener, CONNS) < 0 ||
-	    getsockname(listener, (struct sockaddr *)&addr, &len) < 0)
-		measure_fail("listen", errno);
+	listener = sock_listen(&addr, CONNS);
 	pid = fork();
-	for (uint32_t i = 0; i < o.conns; i++) {
-		if (pid == 0) {
-			fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-			tune(fds[i]);
-			if (connect(fds[i], (struct sockaddr *)&addr, sizeof(addr)) < 0)
-				measure_fail("connect", errno);
-		} else {
-			fds[i] = accept(listener, NULL, NULL);
-			if (fds[i] < 0)
-				measure_fail("accept", errno);
-			tune(fds[i]);
-		}
-	}
+	for (uint32_t i = 0; i < o.conns; i++)
+		fds[i] = pid == 0 ? sock_dial(&addr) : sock_accept(listener);
 	if (pid == 0) {
 		start(fds, sends ? receiver : sender);
 		for (;;)

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/lib/measure.h"
+#include "bench/lib/sock.h"
 #include "reactor/buf.h"
 #include "reactor/net.h"
 #include "reactor/reactor.h"
@@ -116,38 +118,20 @@ core_fini(int core, void *arg)
 static double
 now(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static int
-dial(uint16_t port)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port),
-	                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&in, sizeof(in)) < 0) {
-		perror("connect");
-		_exit(1);
-	}
-	return fd;
+	return (double)measure_now_ns() / 1e9;
 }
 
 static void
 client(uint16_t port, int conns, int outstanding, double seconds)
 {
+	const struct sockaddr_in addr = sock_loopback(port);
 	static uint8_t out[REQUEST * MAX_OUT], in[65536];
 	int fd[1024], part[1024] = { 0 };
 	double start, end;
 	uint64_t n = 0;
 
 	for (int i = 0; i < conns; i++)
-		fd[i] = dial(port);
+		fd[i] = sock_dial(&addr);
 	start = now();
 	for (int i = 0; i < conns; i++)
 		if (send(fd[i], out, (size_t)(REQUEST * outstanding), 0) < 0)

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/lib/measure.h"
+#include "bench/lib/sock.h"
 #include "reactor/buf.h"
 #include "reactor/net.h"
 #include "reactor/reactor.h"
@@ -197,30 +199,14 @@ core_fini(int core, void *arg)
 static double
 now(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static int
-dial(uint16_t port)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port),
-	                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&in, sizeof(in)) < 0)
-		_exit(1);
-	return fd;
+	return (double)measure_now_ns() / 1e9;
 }
 
 /* Moves what the sockets take and give; `kind` 'r' or 'w'. */
 static void
 client(uint16_t port, char kind, int conns, double seconds)
 {
+	const struct sockaddr_in addr = sock_loopback(port);
 	static uint8_t out[HEADER + PAYLOAD], in[PAYLOAD];
 	size_t request = kind == 'w' ? HEADER + PAYLOAD : HEADER;
 	size_t reply_bytes = kind == 'r' ? ANSWER + PAYLOAD : ANSWER;
@@ -231,7 +217,7 @@ client(uint16_t port, char kind, int conns, double seconds)
 
 	out[0] = (uint8_t)kind;
 	for (int i = 0; i < conns; i++)
-		p[i].fd = dial(port);
+		p[i].fd = sock_dial(&addr);
 	while ((end = now()) < start + seconds) {
 		for (int i = 0; i < conns; i++) {
 			bool may_send = sent[i] / request < got[i] / reply_bytes + DEPTH;

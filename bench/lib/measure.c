@@ -17,6 +17,14 @@ measure_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+void
+measure_pause(double seconds)
+{
+	struct timespec t = { .tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9) };
+
+	nanosleep(&t, NULL);
+}
+
 /* The process's own clock: to the nanosecond, where /proc/PID/stat counts ticks of 10 ms. */
 uint64_t
 measure_cpu_ns(uint32_t pid)

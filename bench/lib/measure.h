@@ -17,6 +17,7 @@ uint64_t measure_now_ns(void);
  * there is no such process.  pid 0: this one.
  */
 uint64_t measure_cpu_ns(uint32_t pid);
+void measure_pause(double seconds);
 /* Prints "PROGRAM: what: reason" and ends with 1; err is an errno, 0: no reason. */
 _Noreturn void measure_fail(const char *what, int err);
 
