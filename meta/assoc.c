@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/assoc.h"
 
-/* The head of a set, a cache line; ASSOC_WAYS bodies follow it.  Zeros are an empty set. */
-struct head {
-	uint64_t key[ASSOC_WAYS];
-	uint64_t chance;
+#include <stdatomic.h>
+
+/*
+ * A set: a cache line that says what is in it, then ASSOC_WAYS bodies, in words.  Zeros are an empty set.
+ *
+ * `seq` is odd while the owner writes.  His stores after that are releases, the loads of others acquires, so
+ * who has seen one of them sees at his second look at `seq` that it has changed.  (On x86 these are plain moves.)
+ */
+struct set {
+	_Atomic uint64_t key[ASSOC_WAYS];
+	_Atomic uint32_t seq;
+	uint32_t chance;
+	_Atomic uint64_t body[];
 };
-static_assert(sizeof(struct head) == CACHELINE, "one line says which");
+static_assert(sizeof(struct set) == CACHELINE, "one line says which");
 
 int
 assoc_init(struct assoc *a, const char *name, uint32_t entries, uint32_t body_bytes)
@@ -14,8 +23,8 @@ assoc_init(struct assoc *a, const char *name, uint32_t entries, uint32_t body_by
 	int err;
 
 	assert(body_bytes % 8 == 0);
-	*a = (struct assoc){ .nsets = entries / ASSOC_WAYS + 1, .body_bytes = body_bytes };
-	a->set_bytes = (uint32_t)ROUND_UP(sizeof(struct head) + (size_t)ASSOC_WAYS * body_bytes, CACHELINE);
+	*a = (struct assoc){ .nsets = entries / ASSOC_WAYS + 1, .body_words = body_bytes / 8 };
+	a->set_bytes = (uint32_t)ROUND_UP(sizeof(struct set) + (size_t)ASSOC_WAYS * body_bytes, CACHELINE);
 	a->nsets = MIN(a->nsets, UINT32_MAX / a->set_bytes); /* of a slab's object */
 	err = slab_init(&a->slab, name, (size_t)a->nsets * a->set_bytes, 1);
 	if (!err)
@@ -32,59 +41,110 @@ assoc_fini(struct assoc *a)
 	a->mem = NULL;
 }
 
-static struct head *
+static struct set *
 set_of(const struct assoc *a, uint64_t key)
 {
 	/* The high half of the product: any number of sets, no division. */
 	uint64_t n = (mix64(key) >> 32) * a->nsets >> 32;
 
-	return (struct head *)(void *)(a->mem + n * a->set_bytes);
+	return (struct set *)(void *)(a->mem + n * a->set_bytes);
 }
 
-static void *
-body(const struct assoc *a, struct head *h, unsigned way)
+/* Where the key stands in its set, or ASSOC_WAYS. */
+static unsigned
+way_of(struct set *s, uint64_t key)
 {
-	return (uint8_t *)(h + 1) + (size_t)way * a->body_bytes;
+	unsigned way = 0;
+
+	while (way < ASSOC_WAYS && atomic_load_explicit(&s->key[way], memory_order_acquire) != key)
+		way++;
+	return way;
 }
 
-void *
-assoc_find(const struct assoc *a, uint64_t key)
+static void
+copy_out(const struct assoc *a, struct set *s, unsigned way, void *body)
 {
-	struct head *h = set_of(a, key);
+	for (uint32_t i = 0; i < a->body_words; i++) {
+		uint64_t word = atomic_load_explicit(&s->body[way * a->body_words + i], memory_order_acquire);
 
-	for (unsigned way = 0; key != 0 && way < ASSOC_WAYS; way++)
-		if (h->key[way] == key)
-			return body(a, h, way);
-	return NULL;
+		memcpy((uint8_t *)body + 8 * i, &word, 8);
+	}
 }
 
-void *
-assoc_add(struct assoc *a, uint64_t key)
+bool
+assoc_get(const struct assoc *a, uint64_t key, void *body)
 {
-	struct head *h = set_of(a, key);
-	unsigned way;
+	struct set *s = set_of(a, key);
+	unsigned way = way_of(s, key);
+
+	if (key == 0 || way == ASSOC_WAYS)
+		return false;
+	copy_out(a, s, way, body);
+	return true;
+}
+
+bool
+assoc_look(const struct assoc *a, uint64_t key, void *body)
+{
+	struct set *s = set_of(a, key);
+	uint32_t seq = atomic_load_explicit(&s->seq, memory_order_acquire);
+	bool found = assoc_get(a, key, body);
+
+	return found && seq % 2 == 0 && atomic_load_explicit(&s->seq, memory_order_relaxed) == seq;
+}
+
+static void
+write_begin(struct set *s)
+{
+	atomic_store_explicit(&s->seq, atomic_load_explicit(&s->seq, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static void
+write_end(struct set *s)
+{
+	atomic_store_explicit(&s->seq, atomic_load_explicit(&s->seq, memory_order_relaxed) + 1, memory_order_release);
+}
+
+static unsigned
+make_room(struct set *s)
+{
+	unsigned way = way_of(s, 0);
+
+	if (way < ASSOC_WAYS)
+		return way;
+	s->chance = s->chance * 1664525u + 1013904223u; /* Numerical Recipes; its high bits are good */
+	return (s->chance >> 16) % ASSOC_WAYS;
+}
+
+void
+assoc_put(struct assoc *a, uint64_t key, const void *body)
+{
+	struct set *s = set_of(a, key);
+	unsigned way = way_of(s, key);
 
 	assert(key != 0);
-	for (way = 0; way < ASSOC_WAYS; way++)
-		if (h->key[way] == key)
-			return body(a, h, way);
-	for (way = 0; way < ASSOC_WAYS; way++)
-		if (h->key[way] == 0)
-			break;
-	if (way == ASSOC_WAYS) {
-		h->chance = h->chance * 6364136223846793005u + 1442695040888963407u;
-		way = (unsigned)(h->chance >> 33) % ASSOC_WAYS;
+	if (way == ASSOC_WAYS)
+		way = make_room(s);
+	write_begin(s);
+	atomic_store_explicit(&s->key[way], key, memory_order_release);
+	for (uint32_t i = 0; i < a->body_words; i++) {
+		uint64_t word;
+
+		memcpy(&word, (const uint8_t *)body + 8 * i, 8);
+		atomic_store_explicit(&s->body[way * a->body_words + i], word, memory_order_release);
 	}
-	h->key[way] = key;
-	return body(a, h, way);
+	write_end(s);
 }
 
 void
 assoc_drop(struct assoc *a, uint64_t key)
 {
-	struct head *h = set_of(a, key);
+	struct set *s = set_of(a, key);
+	unsigned way = way_of(s, key);
 
-	for (unsigned way = 0; way < ASSOC_WAYS; way++)
-		if (h->key[way] == key)
-			h->key[way] = 0;
+	if (key == 0 || way == ASSOC_WAYS)
+		return;
+	write_begin(s);
+	atomic_store_explicit(&s->key[way], 0, memory_order_release);
+	write_end(s);
 }

@@ -16,24 +16,30 @@ struct brief {
 };
 static_assert(LINK_MAX_DITTO <= UINT16_MAX && SHARES_MAX <= UINT8_MAX + 1, "they fit");
 
-static __thread struct assoc cache;
+static struct assoc cache[REACTOR_MAX_CORES];
+
+static struct assoc *
+own(void)
+{
+	return &cache[reactor_core()];
+}
 
 int
 attrcache_init(uint32_t max)
 {
-	return assoc_init(&cache, "attributes", max, sizeof(struct brief));
+	return assoc_init(own(), "attributes", max, sizeof(struct brief));
 }
 
 void
 attrcache_fini(void)
 {
-	assoc_fini(&cache);
+	assoc_fini(own());
 }
 
 uint64_t
 attrcache_max(void)
 {
-	return (uint64_t)cache.nsets * ASSOC_WAYS * (uint64_t)reactor_cores();
+	return (uint64_t)own()->nsets * ASSOC_WAYS * (uint64_t)reactor_cores();
 }
 
 static void
@@ -49,40 +55,50 @@ expand(struct attr *a, uint64_t ino, const struct brief *b)
 bool
 attrcache_get(uint64_t ino, struct attr *out)
 {
-	const struct brief *b = assoc_find(&cache, ino);
+	struct brief b;
 
-	if (b)
-		expand(out, ino, b);
-	return b != NULL;
+	if (!assoc_get(own(), ino, &b))
+		return false;
+	expand(out, ino, &b);
+	return true;
 }
 
 bool
-attrcache_take(uint64_t ino, struct attr *out)
+attrcache_look(uint64_t ino, struct attr *out)
 {
-	bool found = attrcache_get(ino, out);
+	struct brief b;
 
-	if (found)
-		assoc_drop(&cache, ino);
-	return found;
+	if (!assoc_look(&cache[shard_owner(ino)], ino, &b))
+		return false;
+	expand(out, ino, &b);
+	return true;
 }
 
-void
+bool
 attrcache_put(const struct attr *a)
 {
-	struct brief *b;
+	struct brief b;
 
 	assert(shard_owns(a->ino));
 	if (a->rdev_major || a->rdev_minor || a->verf || a->dirty) { /* rare, and not worth the room */
-		assoc_drop(&cache, a->ino);
-		return;
+		attrcache_drop(a->ino);
+		return false;
 	}
-	b = assoc_add(&cache, a->ino);
-	*b = (struct brief){
+	b = (struct brief){
 		.gen = a->gen, .size = a->size, .used = a->used, .atime_ns = a->atime_ns, .mtime_ns = a->mtime_ns,
 		.ctime_ns = a->ctime_ns, .parent = a->parent, .jseq = a->jseq, .uid = a->uid, .gid = a->gid,
 		.nlink = (uint16_t)a->nlink, .mode = (uint16_t)a->mode, .share = (uint8_t)a->share,
 		.type = (uint8_t)a->type,
 	};
+	assoc_put(own(), a->ino, &b);
+	return true;
+}
+
+void
+attrcache_drop(uint64_t ino)
+{
+	assert(shard_owns(ino));
+	assoc_drop(own(), ino);
 }
 
 static int

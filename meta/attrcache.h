@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attributes in short form, of inodes of this core that are in RocksDB and not in
- * memory (inode.h): a fourth of what an inode takes, so that a million more of them fit.
+ * Attributes in short form, a fourth of what an inode in memory (inode.h) takes.  Two uses:
+ * a million more of those that are in RocksDB and not in memory fit; and every core
+ * may look at them here instead of asking the owner.
  *
- * They are exact because an inode's record changes only while the inode is in memory:
- * what comes to memory leaves here (attrcache_take), what is evicted there comes here, and
+ * They are exact, for only the owner's core writes them.  What is in memory is here too
+ * only while it is `shown`: inode_hide drops it before the first change.  A record in RocksDB
+ * changes only while its inode is in memory; what is evicted there comes here, and
  * what is read from RocksDB comes here only on the owner's core, in the same breath
  * as it is read, and only when it is not in memory (attrcache_near).
  */
@@ -17,10 +19,14 @@ int      attrcache_init(uint32_t max); /* per core */
 void     attrcache_fini(void);
 uint64_t attrcache_max(void);          /* of all cores together */
 
+/* The owner's core. */
 bool attrcache_get(uint64_t ino, struct attr *out);
-/* Gets and forgets it. */
-bool attrcache_take(uint64_t ino, struct attr *out);
-void attrcache_put(const struct attr *a);
+/* False: it stays out, being of a kind that is rare or about to change. */
+bool attrcache_put(const struct attr *a);
+void attrcache_drop(uint64_t ino);
+
+/* Any core: the attributes of now, or false: the owner must be asked. */
+bool attrcache_look(uint64_t ino, struct attr *out);
 
 /*
  * Brings the attributes of `ino` and of this core's inodes that were made at about the same time,

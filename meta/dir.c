@@ -79,6 +79,14 @@ dir_find(struct kv_get *g, uint64_t dir, const struct meta_name *n, uint8_t val[
 	return OP_DONE;
 }
 
+bool
+dir_look(uint64_t dir, const struct meta_name *n, struct dirent_rec *d)
+{
+	struct name_id id = name_id(dir, n);
+
+	return namecache_look(shard_owner(dir), &id, d);
+}
+
 void
 dir_forget(uint64_t dir, const struct meta_name *n)
 {

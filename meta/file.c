@@ -193,6 +193,7 @@ file_changed(struct file *f, struct attr *a)
 	struct file_stats *s = &file_core->stats;
 	uint64_t unused = f->dirty.bytes - MIN(f->dirty.bytes, f->landed);
 
+	inode_hide(f->inode);
 	a->dirty = a->size > a->used ? MIN(unused, a->size - a->used) : 0;
 	usage_pending(a->share, (int64_t)(a->dirty - f->shown));
 	f->shown = a->dirty;

@@ -405,6 +405,7 @@ touch_atime(struct inode *i)
 
 	if (a->atime_ns > a->mtime_ns && a->atime_ns > a->ctime_ns && now < a->atime_ns + 24 * 3600 * SEC_NS)
 		return;
+	inode_hide(i);
 	a->atime_ns = now;
 	i->dirty_times = true;
 }

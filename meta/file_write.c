@@ -152,8 +152,11 @@ has_reserve(void)
 }
 
 static void
-grow(struct attr *a, uint64_t end, uint64_t now, uint64_t seq)
+grow(struct inode *i, uint64_t end, uint64_t now, uint64_t seq)
 {
+	struct attr *a = &i->attr;
+
+	inode_hide(i);
 	a->size = MAX(a->size, end);
 	a->mtime_ns = a->ctime_ns = now;
 	a->jseq = seq;
@@ -187,7 +190,7 @@ put_piece(struct file_write *w)
 	crash_point("write.appended");
 	res = extent_insert(&p->file->dirty, p->at, ref->len, ref->buf, 0, &loc, p->seq, reactor_now_ns());
 	assert(res == 0); /* there was room for it */
-	grow(&i->attr, p->at + ref->len, now, p->seq);
+	grow(i, p->at + ref->len, now, p->seq);
 	flush_note(p->file, p->at, ref->len);
 	p->at += ref->len;
 	buf_put(ref->buf);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GETATTR and ACCESS: a copy of the attributes, no lock. */
+#include "meta/attrcache.h"
 #include "meta/perm.h"
 
 /* The inode is here, or it is not.  Also of another share than the handle says. */
@@ -9,6 +10,7 @@ attr_take(struct inode_get *g, uint32_t share, struct attr *out, int res)
 	if (res < 0)
 		return res;
 	*out = g->inode->attr;
+	inode_show(g->inode);
 	inode_put(g->inode);
 	return out->share == share ? 0 : -ESTALE;
 }
@@ -30,6 +32,20 @@ meta_getattr(struct meta_getattr *m, struct op *op)
 	if (inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
 		return OP_PENDING;
 	return op_done(op, attr_take(&m->get, m->req.f.share, &m->attr, m->step.res));
+}
+
+/* Where a handle does not fit what is shown the owner has the last word. */
+static bool
+attr_look(const struct fref *f, struct attr *out)
+{
+	return attrcache_look(f->ino, out) && out->gen == f->gen && out->share == f->share;
+}
+
+bool
+meta_getattr_look(struct meta_getattr *m, int *res)
+{
+	*res = 0;
+	return attr_look(&m->req.f, &m->attr);
 }
 
 static int
@@ -58,4 +74,14 @@ meta_access(struct meta_access *m, struct op *op)
 	if (inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
 		return OP_PENDING;
 	return op_done(op, access_take(m, m->step.res));
+}
+
+bool
+meta_access_look(struct meta_access *m, int *res)
+{
+	*res = 0;
+	if (!attr_look(&m->req.f, &m->attr))
+		return false;
+	m->mask = perm_access(&m->attr, &m->req.cred, m->mask);
+	return true;
 }

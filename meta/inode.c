@@ -161,7 +161,7 @@ inode_new(uint64_t ino)
 	if (!i)
 		return NULL;
 	*i = (struct inode){ .ino = ino, .refs = 1 };
-	i->loaded = attrcache_take(ino, &i->attr);
+	i->loaded = i->shown = attrcache_get(ino, &i->attr);
 	i->lock_last = &i->lock_first;
 	i->unlock_last = &i->unlock_waiters;
 	at = slot(ino);
@@ -198,6 +198,27 @@ void
 inode_put(struct inode *i)
 {
 	inode_drop(i, true);
+}
+
+void
+inode_show(struct inode *i)
+{
+	struct attr there;
+
+	/* A file that is being written would be hidden again at once. */
+	if (i->attr.dirty > 0 || reactor_cores() == 1)
+		return;
+	if (!i->shown || !attrcache_get(i->ino, &there)) /* which forgets */
+		i->shown = attrcache_put(&i->attr);
+}
+
+void
+inode_hide(struct inode *i)
+{
+	if (!i->shown)
+		return;
+	i->shown = false;
+	attrcache_drop(i->ino);
 }
 
 /* ---- loading ---- */
@@ -321,13 +342,16 @@ inode_load(struct inode_get *g, uint64_t ino)
 	g->inode = *slot(ino);
 	if (g->inode) {
 		inode_keep(g->inode);
+		inode_hide(g->inode);
 		return 0;
 	}
 	g->inode = inode_new(ino);
 	if (!g->inode)
 		return -E_JUKEBOX;
-	if (g->inode->loaded)
+	if (g->inode->loaded) {
+		inode_hide(g->inode); /* who replays is about to change it */
 		return 0;
+	}
 	return load_finish(g, kv_get_now(key, key_inode(key, ino), g->val, sizeof(g->val)));
 }
 
@@ -338,6 +362,7 @@ peek_answer(struct inode_peek *p, int res)
 {
 	if (res == 0) {
 		p->attr = p->get.inode->attr;
+		inode_show(p->get.inode);
 		inode_put(p->get.inode);
 	}
 	shard_reply(&p->call, res);
@@ -369,6 +394,8 @@ inode_peek(struct inode_peek *p, uint64_t ino, uint64_t gen, struct op *op)
 {
 	p->ino = ino;
 	p->gen = gen;
+	if (!shard_owns(ino) && attrcache_look(ino, &p->attr) && (gen == 0 || gen == p->attr.gen))
+		return op_done(op, 0);
 	return shard_call(shard_owner(ino), &p->call, peek_run, op);
 }
 
@@ -526,6 +553,8 @@ unlock_run(struct shard_call *c)
 	struct inode *i = l->inode;
 
 	assert(l->held);
+	if (l->changed || l->removed)
+		inode_hide(i);
 	if (l->changed && l->trunc)
 		file_truncated(l->trunc);
 	if (l->changed) {

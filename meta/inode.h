@@ -25,6 +25,7 @@ struct inode {
 	bool loaded, gone;          /* gone: removed while somebody held it */
 	bool locked;
 	bool handing;               /* the lock goes to the next in line within this lap */
+	bool shown;                 /* attrcache.h has its attributes, for all cores to see */
 	bool dirty_times;           /* atime (relatime) newer than RocksDB's, written with the next batch */
 	struct op_wait *loaders, *lock_first, **lock_last; /* FIFO */
 	struct op_wait *unlock_waiters, **unlock_last;     /* FIFO */
@@ -55,6 +56,12 @@ void inode_keep(struct inode *i);
 void inode_put(struct inode *i);
 /* In memory already?  No reference, valid until the next wait. */
 struct inode *inode_find(uint64_t ino);
+/*
+ * Whoever asked for its attributes from another core will find them in attrcache.h
+ * the next time, until they change: who changes i->attr says inode_hide before he does.  On the owner.
+ */
+void inode_show(struct inode *i);
+void inode_hide(struct inode *i);
 /* In memory, or on its way there, or gone and not yet forgotten? */
 bool inode_known(uint64_t ino);
 
@@ -100,7 +107,7 @@ enum op_state inode_forget(struct inode_lock *l, bool durable, struct op *op);
  */
 enum op_state inode_wait_unlocked(struct inode *i, struct op_wait *w, struct op *op);
 
-/* A copy of the attributes of any core's inode.  op->res as inode_get. */
+/* A copy of the attributes of any core's inode, without a message where they are shown.  op->res as inode_get. */
 struct inode_peek {
 	struct shard_call call;
 	struct inode_get get;

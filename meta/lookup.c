@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/attrcache.h"
 #include "meta/dir.h"
 #include "meta/perm.h"
 #include "reactor/log.h"
@@ -8,13 +9,12 @@
 
 enum { LOOKUP_DIR, LOOKUP_FIND, LOOKUP_FOUND, LOOKUP_PEEKED };
 
+/* The directory's attributes are here. */
 static int
 lookup_check(struct meta_lookup *m)
 {
 	int err;
 
-	m->dir = m->get.inode->attr;
-	inode_put(m->get.inode);
 	if (m->dir.share != m->req.f.share)
 		return -ESTALE;
 	m->has_dir = true;
@@ -49,7 +49,12 @@ lookup_go(struct meta_lookup *m)
 
 	for (;;) switch (m->stage) {
 	case LOOKUP_DIR:
-		res = step->res < 0 ? step->res : lookup_check(m);
+		if (step->res < 0)
+			return op_done(m->wait, step->res);
+		m->dir = m->get.inode->attr;
+		inode_show(m->get.inode);
+		inode_put(m->get.inode);
+		res = lookup_check(m);
 		if (res)
 			return op_done(m->wait, res);
 		m->stage = LOOKUP_FOUND;
@@ -115,4 +120,32 @@ meta_lookup(struct meta_lookup *m, struct op *op)
 	if (inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
 		return OP_PENDING;
 	return lookup_go(m);
+}
+
+bool
+meta_lookup_look(struct meta_lookup *m, int *res)
+{
+	struct dirent_rec d = { 0 };
+
+	m->has_dir = false;
+	if (!attrcache_look(m->req.f.ino, &m->dir) || m->dir.gen != m->req.f.gen)
+		return false;
+	*res = lookup_check(m);
+	if (*res < 0)
+		return true;
+	if (!lookup_dots(m)) {
+		if (!dir_look(m->dir.ino, &m->name, &d))
+			return false;
+		if (d.ino == 0) {
+			*res = -ENOENT;
+			return true;
+		}
+		m->child.ino = d.ino;
+		m->child.gen = d.gen;
+	}
+	/* What a name's inode is no more, the owner finds out. */
+	if (!attrcache_look(m->child.ino, &m->attr) || (m->child.gen && m->child.gen != m->attr.gen))
+		return false;
+	m->child.gen = m->attr.gen;
+	return true;
 }

@@ -75,6 +75,12 @@ struct meta_getattr {
 	struct op *wait;
 };
 enum op_state meta_getattr(struct meta_getattr *m, struct op *op);
+/*
+ * The *_look answer on any core, from what the owners show to all (attrcache.h, namecache.h):
+ * true, and in *res and m what the operation would have answered at some instant since the call.
+ * False: the owner has to be asked, by the operation itself; its arguments are as they were.
+ */
+bool meta_getattr_look(struct meta_getattr *m, int *res);
 
 /* -E_NOTSYNC when the guard does not match. */
 struct meta_setattr;
@@ -89,8 +95,10 @@ struct meta_access {
 	struct op *wait;
 };
 enum op_state meta_access(struct meta_access *m, struct op *op);
+bool meta_access_look(struct meta_access *m, int *res);
 
 struct meta_lookup;   enum op_state meta_lookup(struct meta_lookup *m, struct op *op);
+                      bool meta_lookup_look(struct meta_lookup *m, int *res);
 struct meta_readlink; enum op_state meta_readlink(struct meta_readlink *m, struct op *op);
 struct meta_create;   enum op_state meta_create(struct meta_create *m, struct op *op);
 struct meta_unlink;   enum op_state meta_unlink(struct meta_unlink *m, struct op *op);

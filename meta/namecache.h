@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Directory entries of this core's directories beside RocksDB, also of names that
+ * Directory entries beside RocksDB, on the core that owns the directory, also of names that
  * are known not to exist.  A name is known by 127 bits of two keyed hashes, so
- * nothing that a client can make up is taken for another.
+ * nothing that a client can make up is taken for another.  Every core may look.
  *
- * They are exact: an entry comes here on the owner's core in the same breath as it is
+ * They are exact, for only the owner writes them: an entry comes here on the owner's core in the same breath as it is
  * read from RocksDB, and a change of it when the directory's lock is given back
  * (inode_unlock), after the change is in RocksDB and before anybody is told of it.
  */
@@ -27,9 +27,12 @@ struct name_change {
 int  namecache_init(uint32_t max); /* per core */
 void namecache_fini(void);
 
-/* False: not known here.  d->ino 0: there is no such name. */
+/* Of own directories.  False: not known here.  d->ino 0: there is no such name. */
 bool namecache_get(const struct name_id *id, struct dirent_rec *d);
 void namecache_put(const struct name_id *id, const struct dirent_rec *d);
 void namecache_drop(const struct name_id *id);
+
+/* Any core, of a directory of `core`: the same, or false: that core must be asked. */
+bool namecache_look(int core, const struct name_id *id, struct dirent_rec *d);
 
 #endif

@@ -345,16 +345,32 @@ call_take_room(struct nfs_call *c)
 		c->lng = c->room;
 }
 
+static bool
+call_look(struct nfs_call *c, int *res)
+{
+	if (!c->proc->look || !c->proc->look(c, res))
+		return false;
+	c->at.run_ns = last_stamp(c->home);
+	PROBE_CALL_RUN(c->xid, c->proc->stat, c->u.req.f.ino);
+	PROBE_CALL_RAN(c->xid, c->proc->stat, *res);
+	return true;
+}
+
 static enum op_state
 call_go(struct nfs_call *c, struct op *op)
 {
+	int owner, res;
+
 	if (c->res < 0 || c->proc->flags & PROC_NOW)
 		return op_done(op, c->res);
 	if (c->proc->flags & PROC_LOCAL) {
 		c->at.run_ns = last_stamp(c->home);
 		return c->proc->run(c, op);
 	}
-	return shard_call(shard_owner(c->u.req.f.ino), &c->shard, own_start, op);
+	owner = shard_owner(c->u.req.f.ino);
+	if (owner != c->home->core && call_look(c, &res))
+		return op_done(op, res);
+	return shard_call(owner, &c->shard, own_start, op);
 }
 
 /* Each case names the station that has just been left. */

@@ -3,7 +3,8 @@
  * One RPC under way, from its decoded header to the last byte of its reply:
  *
  *   socket core   decode, check the share's rules, get what memory it needs
- *   owner core    (shard_call) duplicate request cache, the operation of meta/
+ *   owner core    (shard_call) duplicate request cache, the operation of meta/; not asked
+ *                 where what it shows to all is answer enough (GETATTR, ACCESS, LOOKUP)
  *   socket core   get buffers for a list, encode, send
  *   owner core    READ only: put the buffers that were lent to the reply
  *   socket core   free

@@ -7,12 +7,25 @@ access_decode(struct nfs_call *c, struct xdr *d)
 	nfs3_get_access(d, &c->u.access);
 }
 
-static enum op_state
-access_run(struct nfs_call *c, struct op *op)
+static void
+access_limit(struct nfs_call *c)
 {
 	if (c->export->read_only)
 		c->u.access.mask &= ~(uint32_t)(ACC_MODIFY | ACC_EXTEND | ACC_DELETE);
+}
+
+static enum op_state
+access_run(struct nfs_call *c, struct op *op)
+{
+	access_limit(c);
 	return meta_access(&c->u.access, op);
+}
+
+static bool
+access_look(struct nfs_call *c, int *res)
+{
+	access_limit(c);
+	return meta_access_look(&c->u.access, res);
 }
 
 static void
@@ -25,6 +38,7 @@ const struct proc proc_access = {
 	.number = NFS3_ACCESS,
 	.stat = NFS3_ACCESS,
 	.decode = access_decode,
+	.look = access_look,
 	.run = access_run,
 	.encode = access_encode,
 };

@@ -13,6 +13,12 @@ getattr_run(struct nfs_call *c, struct op *op)
 	return meta_getattr(&c->u.getattr, op);
 }
 
+static bool
+getattr_look(struct nfs_call *c, int *res)
+{
+	return meta_getattr_look(&c->u.getattr, res);
+}
+
 static void
 getattr_encode(struct nfs_call *c, struct xdr *e)
 {
@@ -23,6 +29,7 @@ const struct proc proc_getattr = {
 	.number = NFS3_GETATTR,
 	.stat = NFS3_GETATTR,
 	.decode = getattr_decode,
+	.look = getattr_look,
 	.run = getattr_run,
 	.encode = getattr_encode,
 };

@@ -13,6 +13,12 @@ lookup_run(struct nfs_call *c, struct op *op)
 	return meta_lookup(&c->u.lookup, op);
 }
 
+static bool
+lookup_look(struct nfs_call *c, int *res)
+{
+	return meta_lookup_look(&c->u.lookup, res);
+}
+
 static void
 lookup_encode(struct nfs_call *c, struct xdr *e)
 {
@@ -24,6 +30,7 @@ const struct proc proc_lookup = {
 	.stat = NFS3_LOOKUP,
 	.flags = PROC_NAMES,
 	.decode = lookup_decode,
+	.look = lookup_look,
 	.run = lookup_run,
 	.encode = lookup_encode,
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "meta/assoc.h"
 #include "tests/fake/rig.h"
@@ -39,7 +41,7 @@ TestSuite(assoc, .init = start, .fini = rig_stop);
 static void
 put(uint64_t key, uint64_t value)
 {
-	*(struct thing *)assoc_add(&a, key) = (struct thing){ key, value };
+	assoc_put(&a, key, &(struct thing){ key, value });
 	model[key] = value;
 }
 
@@ -51,18 +53,20 @@ Test(assoc, finds_the_last_or_nothing)
 
 	for (int i = 0; i < 200000; i++) {
 		uint64_t key = (x = x * 6364136223846793005u + 1442695040888963407u) >> 33;
-		const struct thing *t;
+		struct thing t, same;
+		bool there;
 
 		key = key % KEYS + 1;
-		t = assoc_find(&a, key);
-		if (t)
-			cr_assert(t->key == key && t->value == model[key] && model[key] != 0);
-		found += t != NULL;
+		there = assoc_get(&a, key, &t);
+		cr_assert(eq(int, assoc_look(&a, key, &same), there)); /* nobody is at it */
+		if (there)
+			cr_assert(t.key == key && t.value == model[key] && model[key] != 0 && same.value == t.value);
+		found += there;
 		if (x >> 20 & 3) {
 			put(key, (uint64_t)i + 1);
 		} else {
 			assoc_drop(&a, key);
-			cr_assert(assoc_find(&a, key) == NULL);
+			cr_assert(not(assoc_get(&a, key, &t)));
 			model[key] = 0;
 		}
 	}
@@ -77,10 +81,80 @@ Test(assoc, keeps_most_of_a_walk)
 
 	for (int lap = 0; lap < 10; lap++)
 		for (uint64_t key = 1; key <= 1000; key++) {
-			if (assoc_find(&a, key))
+			struct thing t;
+
+			if (assoc_get(&a, key, &t))
 				found++;
 			else
 				put(key, key);
 		}
 	cr_assert(found > 9 * 1000 * 7 / 10, "%d", found);
+}
+
+/* ---- who looks while the owner is at it */
+
+#define CHANGES 300000
+#define SETS    3 /* few, so that they meet */
+
+static _Atomic bool over;
+
+static int
+init_few(int core, void *arg)
+{
+	(void)core;
+	(void)arg;
+	return assoc_init(&a, "things", SETS * ASSOC_WAYS - 1, sizeof(struct thing));
+}
+
+static void *
+look_on(void *arg)
+{
+	uint64_t *seen = arg, last[16] = { 0 };
+
+	while (!atomic_load(&over))
+		for (uint64_t key = 1; key < 16; key++) {
+			struct thing t;
+
+			if (!assoc_look(&a, key, &t))
+				continue;
+			/* Of one piece, this key's, and never older than what was seen before. */
+			cr_assert(t.key == key && t.value % 16 == key && t.value >= last[key]);
+			last[key] = t.value;
+			__atomic_store_n(seen, *seen + 1, __ATOMIC_RELAXED);
+		}
+	return NULL;
+}
+
+static enum op_state
+change(void *arg, struct op *op)
+{
+	static uint64_t i;
+
+	(void)arg;
+	for (uint64_t end = i + CHANGES; i < end; i++) {
+		uint64_t key = mix64(i) % 15 + 1;
+
+		if (mix64(i) >> 60 == 0)
+			assoc_drop(&a, key);
+		else
+			assoc_put(&a, key, &(struct thing){ key, 16 * i + key });
+	}
+	return op_done(op, 0);
+}
+
+Test(assoc_looks, see_whole_things, .init = NULL, .fini = rig_stop)
+{
+	uint64_t seen[2] = { 0 };
+	pthread_t thread[2];
+
+	rig_start(1, init_few, fini);
+	for (int i = 0; i < 2; i++)
+		cr_assert(pthread_create(&thread[i], NULL, look_on, &seen[i]) == 0);
+	/* However late they start: until each has seen something. */
+	do
+		rig_call(0, change, NULL);
+	while (__atomic_load_n(&seen[0], __ATOMIC_RELAXED) == 0 || __atomic_load_n(&seen[1], __ATOMIC_RELAXED) == 0);
+	atomic_store(&over, true);
+	for (int i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
 }

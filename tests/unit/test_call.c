@@ -102,6 +102,29 @@ Test(call, every_plan)
 	cr_assert(eq(u64, server_stats(0)->proc[NFS3_WRITE].bytes, 4 * 6));
 }
 
+/* What an owner shows is answered without a message to it, errors too; all else asks. */
+Test(call, what_is_shown_needs_no_hop)
+{
+	static const uint32_t looks[] = { NFS3_GETATTR, NFS3_ACCESS, NFS3_LOOKUP };
+
+	for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+		for (unsigned plan = 0; plan < 4; plan += 2) {
+			int hops = fake_hops;
+
+			fake_shown = true;
+			fake_plan = plan;
+			fake_calls = 0;
+			fake_ill = -ESTALE;
+			cr_assert(eq(u32, status_of(looks[i], ino_of(1)), plan ? NFS3ERR_STALE : NFS3_OK));
+			cr_assert(eq(int, fake_hops, hops));
+			cr_assert(eq(int, fake_seen.core, 0));
+			fake_shown = false;
+		}
+	}
+	cr_assert(eq(u64, server_stats(0)->proc[NFS3_LOOKUP].calls, 2));
+	cr_assert(eq(u64, server_stats(0)->proc[NFS3_LOOKUP].errors, 1));
+}
+
 /* The same with the connection gone before the answer: nothing is left, READs are put. */
 Test(call, every_plan_without_a_client)
 {

@@ -100,6 +100,7 @@ Test(namecache, follows_every_change)
 			for (int n = 0; n < NAMES; n++)
 				look(me, d, n);
 	world_check();
+	cr_assert(world.looked > 1000, "%u", world.looked);
 	world_close();
 	world_open(2);
 	for (int me = 0; me < THREADS; me++)
