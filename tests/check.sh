@@ -91,6 +91,7 @@ suite bench        tests/cli/bench.sh --binary $release
 suite crash        tests/crash/run.sh --binary $debug --rounds 140 --seed 1
 suite powercut     tests/crash/run.sh --binary $debug --rounds 60 --powercut --seed 2
 suite load         tests/load/run.sh --binary $release
+suite coherence    tests/coherence/run.sh --binary $release
 suite benchmarks   build bench-check
 join
 
