@@ -506,6 +506,18 @@ kv_write_now(struct kv_batch *b)
 
 /* ---- reading ---- */
 
+/*
+ * Of a table file that is not open, as most are not when a large database has just been opened, a read at
+ * block-cache tier says that the key is there with an empty value: TableCache::Get calls that "may
+ * exist", and the C interface does not tell.  No record of ours is empty but a chunk's whose slices have all
+ * gone, so then a worker looks.
+ */
+static bool
+is_guess(const rocksdb_readoptions_t *ro, size_t len)
+{
+	return ro == kv.ro_mem && len == 0;
+}
+
 /* The value's length, copied up to cap; -EAGAIN: not in memory. */
 static int
 get_copy(const rocksdb_readoptions_t *ro, const void *key, size_t klen, void *out, uint32_t cap)
@@ -522,6 +534,8 @@ get_copy(const rocksdb_readoptions_t *ro, const void *key, size_t klen, void *ou
 	val = rocksdb_pinnableslice_value(s, &len);
 	memcpy(out, val, MIN(len, cap));
 	rocksdb_pinnableslice_destroy(s);
+	if (is_guess(ro, len))
+		return -EAGAIN;
 	return len > INT32_MAX ? -E_DAMAGED : (int)len;
 }
 
@@ -570,9 +584,9 @@ get_any(struct kv_get_any *g, const rocksdb_readoptions_t *ro)
 		return status_errno(msg);
 	if (!val)
 		return -ENOENT;
-	if (len > INT32_MAX) {
+	if (is_guess(ro, len) || len > INT32_MAX) {
 		rocksdb_free(val);
-		return -E_DAMAGED;
+		return len == 0 ? -EAGAIN : -E_DAMAGED;
 	}
 	g->out = val;
 	g->len = (uint32_t)len;
