@@ -163,6 +163,7 @@ class Rig:
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(LEASH + command, stdout=subprocess.PIPE, stderr=said, text=True)
             alarm = threading.Timer(timeout, process.kill)
+            alarm.daemon = True     # whoever interrupts us does not wait for it
             alarm.start()
             for line in process.stdout:
                 if line.startswith("{"):
