@@ -99,6 +99,19 @@ is_too_much(enum log_level level)
 	return true;
 }
 
+bool
+log_turn(struct log_limit *l, uint64_t every_ns, uint64_t *unsaid)
+{
+	uint64_t last = l->said_ns, now = reactor_now_ns();
+
+	if ((last != 0 && now - last < every_ns) || !atomic_compare_exchange_strong(&l->said_ns, &last, now)) {
+		l->unsaid++;
+		return false;
+	}
+	*unsaid = atomic_exchange(&l->unsaid, 0);
+	return true;
+}
+
 void
 log_at(enum log_level level, const char *fmt, ...)
 {

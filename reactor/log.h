@@ -6,6 +6,8 @@
 #ifndef REACTOR_LOG_H
 #define REACTOR_LOG_H
 
+#include "reactor/base.h"
+
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 /* Of a thread; more are counted, and the next line says how many.  Debug lines do not count. */
@@ -15,6 +17,12 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void log_set_level(enum log_level level);
 /* Returns the level by its name (error, warn, info, debug), or -EINVAL. */
 int  log_level_parse(const char *name);
+/* For what may come a thousand times a second; zeroes at first.  All threads share one. */
+struct log_limit {
+	_Atomic uint64_t said_ns, unsaid;
+};
+/* True: say it now, and that *unsaid like it were not.  At most once in every_ns; lines that are due at once are one. */
+bool log_turn(struct log_limit *l, uint64_t every_ns, uint64_t *unsaid);
 void log_at(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)

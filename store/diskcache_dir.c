@@ -92,25 +92,13 @@ cdir_break(struct cdir *d, const char *what, int err)
 		         strerror(-err));
 }
 
-/* Is it time for another line?  Lines that are due at once are one. */
-static bool
-may_say(_Atomic uint64_t *said_ns, uint64_t every_ns)
-{
-	uint64_t last = *said_ns, now = reactor_now_ns();
-
-	return (last == 0 || now - last >= every_ns) && atomic_compare_exchange_strong(said_ns, &last, now);
-}
-
 void
 cdir_damaged(struct cdir *d, const char *what, uint64_t serial)
 {
 	uint64_t more;
 
-	if (!may_say(&d->said_ns, SAY_NS)) {
-		d->unsaid++;
+	if (!log_turn(&d->damage, SAY_NS, &more))
 		return;
-	}
-	more = atomic_exchange(&d->unsaid, 0);
 	if (more > 0)
 		log_warn("cache file %016" PRIx64 " in %s: %s; the object store has it (%" PRIu64 " more like it)", serial,
 		         d->path, what, more);
@@ -121,7 +109,9 @@ cdir_damaged(struct cdir *d, const char *what, uint64_t serial)
 void
 cdir_no_room(struct cdir *d)
 {
-	if (may_say(&d->short_said_ns, SHORT_SAY_NS))
+	uint64_t more;
+
+	if (log_turn(&d->shortage, SHORT_SAY_NS, &more))
 		log_warn("cache directory %s: its file system is full, or fuller than cache.free_space_ratio allows; the cache stays smaller",
 		         d->path);
 }

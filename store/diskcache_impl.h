@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "reactor/disk.h"
+#include "reactor/log.h"
 #include "reactor/worker.h"
 #include "store/cache.h"
 #include "store/diskcache.h"
@@ -40,8 +41,7 @@ struct cdir {
 	_Atomic bool broken;       /* nothing is read or written until a probe finds it well */
 	_Atomic bool is_short;     /* its file system is fuller than it may be */
 	_Atomic uint64_t bytes;    /* of its files */
-	_Atomic uint64_t said_ns, unsaid; /* the last line about damage; those that were not logged since */
-	_Atomic uint64_t short_said_ns;
+	struct log_limit damage, shortage;
 	_Atomic int loading;       /* cores that are at it */
 	struct cfile *file;        /* by serial */
 	uint32_t nfiles;

@@ -24,6 +24,7 @@
 #ifndef REFETCHES /* each is so many plans more for a test */
 #define REFETCHES 2
 #endif
+#define SAY_NS  ((uint64_t)1000000000)
 
 struct fetch;
 
@@ -79,6 +80,7 @@ struct fetches {
 };
 
 static __thread struct fetches mine;
+static struct log_limit came_damaged;
 
 static struct fetch **
 bucket_of(const struct cache_fetch *f)
@@ -291,13 +293,15 @@ run_landed(struct run *r, int res)
 {
 	struct fetch *x = r->by;
 	const struct cache_fetch *f = x->f;
-	uint64_t ns = reactor_clock_ns() - r->sent_ns;
+	uint64_t ns = reactor_clock_ns() - r->sent_ns, more;
 	int err = res < 0 ? failed(r, res) : 0;
 
 	hist_record(mine.get_time, ns);
 	PROBE_OBJECT_GOT(r->req.name, res, ns);
 	if (err == 0 && r->again < REFETCHES && !all_whole(r)) {
-		log_warn("object %s came damaged: fetched again, perhaps it was so on its way only", r->req.name);
+		if (log_turn(&came_damaged, SAY_NS, &more))
+			log_warn("object %s came damaged: fetched again, perhaps it was so on its way only (%" PRIu64
+			         " more like it)", r->req.name, more);
 		r->again++;
 		run_get(r);
 		return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whether the store is there, for all cores together, by atomics: a line in the
- * log when that changes, not one for each request that found it so.
+ * log when that changes, not one for each request that found it so; and where many
+ * requests fail, how many it were, each minute.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +17,9 @@
 #define GONE_NS (5 * SECOND)
 /* What is said again only after so long, where some requests work and others are refused. */
 #define AGAIN_NS (60 * SECOND)
+/* One that comes and goes is said to be away once a minute; and when it stays away. */
+#define STAYS_NS (10 * SECOND)
+#define FAILED_LEAST 10 /* in a minute: fewer are everyday life */
 
 void
 s3_health_good(struct s3 *s)
@@ -24,29 +28,54 @@ s3_health_good(struct s3 *s)
 	int was = atomic_load_explicit(&s->health, memory_order_relaxed);
 
 	atomic_store_explicit(&s->last_good_ns, now, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->worked, 1, memory_order_relaxed);
 	if (was == S3_UP || !atomic_compare_exchange_strong(&s->health, &was, S3_UP))
 		return;
 	since = atomic_load_explicit(&s->health_since_ns, memory_order_relaxed);
-	log_info("%s is back after %" PRIu64 " s", s->base.url, (uint64_t)((now - since) / SECOND));
+	if (atomic_exchange(&s->said, false))
+		log_info("%s is back after %" PRIu64 " s", s->base.url, (uint64_t)((now - since) / SECOND));
 }
 
 void
 s3_health_bad(struct s3 *s, enum s3_health what, const char *why)
 {
-	uint64_t now = reactor_now_ns(), said = atomic_load_explicit(&s->health_since_ns, memory_order_relaxed);
+	uint64_t now = reactor_now_ns(), since = atomic_load_explicit(&s->health_since_ns, memory_order_relaxed), said;
 	int was = atomic_load_explicit(&s->health, memory_order_relaxed);
 
-	if (was == (int)what)
+	if (was != (int)what) {
+		if (what == S3_AWAY && now - atomic_load_explicit(&s->last_good_ns, memory_order_relaxed) < RECENT_NS)
+			return;
+		if (was == S3_UP && what == S3_REFUSES && since != 0 && now - since < AGAIN_NS)
+			return;
+		if (!atomic_compare_exchange_strong(&s->health, &was, (int)what))
+			return;
+		if (was == S3_UP)
+			atomic_store_explicit(&s->health_since_ns, since = now, memory_order_relaxed);
+		else
+			atomic_store_explicit(&s->said, false, memory_order_relaxed);
+	}
+	said = atomic_load_explicit(&s->said_ns, memory_order_relaxed);
+	if (said != 0 && now - said < AGAIN_NS && now - since < STAYS_NS)
 		return;
-	if (what == S3_AWAY && now - atomic_load_explicit(&s->last_good_ns, memory_order_relaxed) < RECENT_NS)
+	if (atomic_load_explicit(&s->said, memory_order_relaxed) || atomic_exchange(&s->said, true))
 		return;
-	if (was == S3_UP && what == S3_REFUSES && said != 0 && now - said < AGAIN_NS)
-		return;
-	if (!atomic_compare_exchange_strong(&s->health, &was, (int)what))
-		return;
-	if (was == S3_UP)
-		atomic_store_explicit(&s->health_since_ns, now, memory_order_relaxed);
+	atomic_store_explicit(&s->said_ns, now, memory_order_relaxed);
 	log_error("%s %s: %s", s->base.url, what == S3_AWAY ? "is away" : "refuses us", why);
+}
+
+void
+s3_health_failed(struct s3 *s, const char *why)
+{
+	uint64_t now = reactor_now_ns(), began = atomic_load_explicit(&s->minute_ns, memory_order_relaxed), bad, good;
+
+	atomic_fetch_add_explicit(&s->failed, 1, memory_order_relaxed);
+	if ((began != 0 && now - began < AGAIN_NS) || !atomic_compare_exchange_strong(&s->minute_ns, &began, now))
+		return;
+	bad = atomic_exchange(&s->failed, 0);
+	good = atomic_exchange(&s->worked, 0);
+	if (began != 0 && bad >= FAILED_LEAST)
+		log_warn("%s: %" PRIu64 " of %" PRIu64 " requests of the last %" PRIu64 " s failed, this one by: %s", s->base.url,
+		         bad, bad + good, (uint64_t)((now - began) / SECOND), why);
 }
 
 bool

@@ -13,6 +13,7 @@
 
 #include "crypto/sigv4.h"
 #include "reactor/buf.h"
+#include "reactor/log.h"
 #include "reactor/reactor.h"
 #include "reactor/worker.h"
 #include "store/http.h"
@@ -50,6 +51,11 @@ struct s3 {
 	/* s3_health.c */
 	_Atomic int health;
 	_Atomic uint64_t health_since_ns, last_good_ns;
+	_Atomic bool said;                /* that it is not up */
+	_Atomic uint64_t said_ns;         /* when that was last said */
+	_Atomic uint64_t minute_ns;       /* the summary counts from here; 0: nothing failed yet */
+	_Atomic uint64_t worked, failed;  /* attempts since */
+	struct log_limit wrong;           /* answers that are none of S3's */
 };
 
 /* A core's part. */
@@ -184,6 +190,8 @@ void s3_request_reloaded(struct s3_request *q);
 /* s3_health.c: what a request met.  `why` is for the log. */
 void s3_health_good(struct s3 *s);
 void s3_health_bad(struct s3 *s, enum s3_health what, const char *why);
+/* An attempt failed and is perhaps made again. */
+void s3_health_failed(struct s3 *s, const char *why);
 /* It has been away for so long that nobody should wait for retries. */
 bool s3_health_gone(const struct s3 *s);
 /* A sentence about an answer that refuses, naming the setting. */

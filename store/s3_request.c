@@ -15,6 +15,7 @@
 #define PAUSE_FIRST_NS  (50 * MS)
 #define PAUSE_SLOW_NS   (250 * MS) /* it asks for less */
 #define PAUSE_MAX_NS    (4000 * MS)
+#define SAY_NS          (1000 * MS)
 #define SLOWEST_BYTES_S (64 * KIB) /* a request that moves is given time for its bytes at this speed */
 #define MOVES_MAX       3
 #define SKEW_S          300
@@ -314,6 +315,7 @@ pause_or_give_up(struct s3_request *q, uint64_t first_ns, const char *why)
 	struct s3 *s = q->core->s3;
 	uint64_t ns = jitter(q, MIN(first_ns << MIN(q->attempt, 10u), PAUSE_MAX_NS)), now = reactor_now_ns();
 
+	s3_health_failed(s, why);
 	if (q->answer->retry_after_s > 0)
 		ns = MAX(ns, (uint64_t)q->answer->retry_after_s * 1000 * MS);
 	if (q->attempt >= 2 || now + ns > q->deadline_ns)
@@ -429,6 +431,7 @@ answered(struct s3_request *q)
 	const struct s3_answer *a = q->answer;
 	enum s3_class class = s3_answer_class(a);
 	char why[320];
+	uint64_t more;
 	int err;
 
 	if (class == S3_CREDENTIALS && !a->code[0] && is_skewed(q))
@@ -483,8 +486,9 @@ answered(struct s3_request *q)
 		finish(q, -ENOSPC);
 		break;
 	case S3_WRONG:
-		log_error("%s: %s of %s: %s%s%s; is this S3?", s->base.url, q->method, q->key, why, a->message[0] ? ", " : "",
-		          a->message);
+		if (log_turn(&s->wrong, SAY_NS, &more))
+			log_error("%s: %s of %s: %s%s%s; is this S3? (%" PRIu64 " more like it)", s->base.url, q->method, q->key, why,
+			          a->message[0] ? ", " : "", a->message, more);
 		finish(q, -EIO);
 		break;
 	}

@@ -51,6 +51,21 @@ Test(log, level_names)
 	cr_assert(eq(int, log_level_parse("loud"), -EINVAL));
 }
 
+Test(log, due_at_most_so_often)
+{
+	struct log_limit l = { 0 };
+	uint64_t unsaid = 7;
+
+	cr_assert(log_turn(&l, UINT64_MAX, &unsaid));
+	cr_assert(eq(u64, unsaid, 0));
+	for (int i = 0; i < 3; i++)
+		cr_assert(not(log_turn(&l, UINT64_MAX, &unsaid)));
+	cr_assert(log_turn(&l, 0, &unsaid));
+	cr_assert(eq(u64, unsaid, 3));
+	cr_assert(log_turn(&l, 0, &unsaid));
+	cr_assert(eq(u64, unsaid, 0));
+}
+
 Test(log, a_line_is_one_line_and_bounded, .init = to_pipe)
 {
 	char big[5000];

@@ -19,6 +19,7 @@
 #define s3_reload fake_reload
 #define s3_health_good fake_health_good
 #define s3_health_bad fake_health_bad
+#define s3_health_failed fake_health_failed
 #define s3_health_gone fake_health_gone
 #define s3_health_sentence fake_health_sentence
 
@@ -144,6 +145,7 @@ static int complaints; /* that the store is away */
 
 void s3_health_good(struct s3 *s) { (void)s; }
 void s3_health_bad(struct s3 *s, enum s3_health what, const char *why) { (void)s; (void)why; complaints += what == S3_AWAY; }
+void s3_health_failed(struct s3 *s, const char *why) { (void)s; (void)why; }
 bool s3_health_gone(const struct s3 *s) { (void)s; return gone; }
 
 void
