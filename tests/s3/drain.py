@@ -2,7 +2,6 @@
 """What is pending: how it is shown, waited for, and uploaded at the end; and who waits for the bucket itself."""
 import errno
 import json
-import re
 import signal
 import subprocess
 import threading
@@ -13,12 +12,10 @@ from rig import SLOW, Failed, Server, content, within
 MIB = 1 << 20
 
 
-def server_with(rig, name, **writeback):
-    s = Server(rig.top, name, rig.binary, rig.gateway, rig.proxy.port)
+def server_with(rig, name, durability="local"):
+    s = Server(rig.top, name, rig.binary, rig.gateway, rig.proxy.port, durability=durability)
     with open(s.config) as f:
         text = f.read()
-    for key, value in writeback.items():
-        text = re.sub(r"^( *upload_delay:.*)$", r"\1\n  %s: %s" % (key, value), text, flags=re.M)
     with open(s.config, "w") as f:
         f.write(text.replace("upload_delay: 500ms", "upload_delay: 1h") + "shutdown: {drain_limit: 5s}\n")
     s.format()
@@ -154,7 +151,7 @@ def remote_waits(rig):
     within(60, "the fsync", lambda: done)
     # The disk of the journal is lost, and RocksDB and the bucket are left.
     s.kill()
-    subprocess.run("rm -f %s/journal/*.journal" % s.dir, shell=True, check=True)
+    s.lose_journal()
     s.start()
     m = s.mount()
     if m.open("/waits").read(0, 50001) != content(2, 50000):

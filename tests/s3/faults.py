@@ -17,8 +17,10 @@ import tempfile
 import time
 import traceback
 
+import disks
 import drain
-from rig import Failed, Gateway, Proxy, Reader, Saw, Server, Writer, content, resolve, within
+import outage
+from rig import Failed, Gateway, Later, Proxy, Reader, Saw, Server, Writer, content, resolve, within
 
 FAULT_S = 2.5
 
@@ -55,8 +57,12 @@ class Rig:
             if p.poll() is None:
                 p.kill()
                 p.wait()
-        self.proxy.end()
+        disks.unmount()
+        for p in list(Proxy.started):
+            p.end()
         self.gateway.wipe()
+        for g in outage.gateways:
+            g.wipe()
 
     def check_everything(self):
         """From a server that has nothing in memory: every byte that was acknowledged."""
@@ -70,6 +76,47 @@ class Rig:
                 raise Failed("%s is not what was acknowledged (%d bytes of %d)" % (name, len(got), len(want)))
         m.close()
         return len(self.written)
+
+
+class Remote:
+    """Durability remote under the same fault: two clients that sync, until it is killed while the fault lasts. Its
+    journal is lost, so what it had acknowledged is in the bucket or nowhere."""
+    hopeless, last_read, made = False, 0.0, 0
+
+    def __init__(self, rig):
+        Remote.made += 1
+        self.server = Server(rig.top, "remote%d" % Remote.made, rig.binary, rig.gateway, rig.proxy.port, buffer="64MiB", durability="remote")
+        self.server.format()
+        self.server.start()
+        self.saw, self.files, self.written, self.wrong = Saw(), 0, [], None
+        self.workers = [Writer(self, n) for n in (5, 6)]
+
+    def end(self):
+        if self.wrong is not None:
+            return
+        self.wrong = list(self.saw.wrong)
+        for w in self.workers:
+            w.ending = True
+        self.server.kill()
+        for w in self.workers:
+            w.join(30 * SLOWLY)
+        self.server.lose_journal()
+        shutil.rmtree(self.server.dir + "/cache")
+
+    def check(self):
+        for text in self.wrong:
+            raise Failed("durability remote: " + text)
+        self.server.start()
+        m = self.server.mount()
+        for name, seed, size in self.written:
+            if m.open(name).read(0, size + 1) != content(seed, size):
+                raise Failed("durability remote: %s was acknowledged and is not in the bucket" % name)
+        f = m.create("/after")
+        f.write(0, content(1, 8192))
+        f.fsync()
+        m.close()
+        self.server.kill()
+        shutil.rmtree(self.server.dir)
 
 
 # ---- the faults: each a generator that injects, yields while it lasts, and lifts
@@ -125,6 +172,8 @@ FAULTS = [  # name, injection, and the errors that a reader may see
     ("corrupted PUT, half", proxied({"do": "corrupt", "side": "request", "p": 0.5, **PUT}), ()),
     ("wrong ETag, each", proxied({"do": "etag"}), ()),
     ("stalls in mid-body, a third", proxied({"do": "stall", "p": 0.3, **GET}, {"do": "stall", "side": "request", "p": 0.3, **PUT}), ()),
+    ("silence for ever", proxied({"do": "hold", "forever": 1}), ()),
+    ("stalls for ever, a third", proxied({"do": "stall", "forever": 1, "p": 0.3, **GET}, {"do": "stall", "forever": 1, "side": "request", "p": 0.3, **PUT}), ()),
     ("connections refused", refused, ()),
     ("credentials revoked", revoked, (errno.EIO, errno.EACCES)),
     ("gateway killed", killed, ()),
@@ -133,7 +182,9 @@ FAULTS = [  # name, injection, and the errors that a reader may see
 
 
 def under_fault(rig, name, inject, allowed):
+    remote = Later(Remote, rig)
     rig.server.restart_cold()
+    remote = remote.result()
     rig.saw, rig.last_read, rig.hopeless = Saw(), 0.0, False
     saw = rig.saw
     workers = [Reader(rig, n) for n in (1, 2)] + [Writer(rig, n) for n in (3, 4)]
@@ -142,12 +193,15 @@ def under_fault(rig, name, inject, allowed):
         time.sleep(0.3 * SLOWLY)
         next(fault)
         time.sleep(FAULT_S)
+        remote.end()
         next(fault, None)
         lifted = time.monotonic()
+        in_bucket = Later(remote.check)
         within(30, "a read that begins after the fault", lambda: rig.last_read > lifted or saw.wrong, 0.01)
         reads = time.monotonic() - lifted
     finally:
         next(fault, None)
+        remote.end()
         for w in workers:
             w.ending = True
         for w in workers:
@@ -156,7 +210,9 @@ def under_fault(rig, name, inject, allowed):
         raise Failed("a client still waits 30 s after the fault")
     rig.server.drained()
     uploads = time.monotonic() - lifted
-    rig.table.append((name, saw.text(), "reads %.1f s, uploads %.1f s" % (reads, uploads)))
+    rig.table.append((name, "%s; remote: %d fsyncs" % (saw.text(), len(remote.written)),
+                      "reads %.1f s, uploads %.1f s" % (reads, uploads)))
+    in_bucket.result()
     for text in saw.wrong:
         raise Failed(text)
     forbidden = [t for t in saw.errors if not any(t.startswith(os.strerror(e)) for e in allowed)]
@@ -217,65 +273,6 @@ def deleted_block(rig):
     rig.table.append(("a block deleted", "%d MiB of one file: EIO; all else (%.1f s) good" % (seen, took),
                       "reads %.1f s" % (time.monotonic() - lifted)))
     m.close()
-
-
-def journal_full(rig):
-    """Writers wait, readers go on, and when the store is back everything is there."""
-    server = Server(rig.top, "full", rig.binary, rig.gateway, rig.proxy.port, journal="64MiB")
-    server.format()
-    server.start()
-    rig.proxy.tell("refuse")
-    m = server.mount()
-    start, acked, waited, slowest = time.monotonic(), [], 0, 0.0
-    m.mkdir("/d")
-
-    def write(i, once):
-        nonlocal waited
-        data, f = content(5000 + i, 1 << 20), None
-        while True:
-            try:
-                f = f or m.create("/d/%d" % i)
-                f.write(0, data)
-                f.fsync()
-                return True
-            except OSError as e:
-                if e.errno != errno.EAGAIN:
-                    raise Failed("a writer saw %s" % e) from None
-                waited += 1
-                if once:
-                    return False
-    i = 0
-    while time.monotonic() < start + 20 * SLOWLY and i < 200:
-        if not write(i, True):
-            break
-        acked.append(i)
-        i += 1
-    if i < 8 or not waited:
-        raise Failed("%d MiB into a journal of 64, and the writer did not wait" % i)
-    for k in acked[::4]:
-        t = time.monotonic()
-        f = m.open("/d/%d" % k)
-        if f.read(0, 1 << 20) != content(5000 + k, 1 << 20):
-            raise Failed("file %d is not what was written" % k)
-        slowest = max(slowest, time.monotonic() - t)
-    rig.proxy.tell("accept")
-    lifted = time.monotonic()
-    write(i, False)
-    acked.append(i)
-    goes_on = time.monotonic() - lifted
-    server.drained()
-    drained = time.monotonic() - lifted
-    m.close()
-    server.restart_cold()
-    m = server.mount()
-    for k in acked:
-        f = m.open("/d/%d" % k)
-        if f.read(0, (1 << 20) + 1) != content(5000 + k, 1 << 20):
-            raise Failed("file %d was acknowledged and is not there" % k)
-    m.close()
-    server.kill()
-    rig.table.append(("journal full, store refuses", "%d MiB acknowledged, then %d × JUKEBOX; reads ≤ %.2f s" % (len(acked) - 1, waited, slowest),
-                      "writes %.1f s, uploads %.1f s" % (goes_on, drained)))
 
 
 def no_name(rig):
@@ -375,11 +372,13 @@ def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--binary", required=True)
     a.add_argument("--only", action="append", help="only what has this in its name")
+    a.add_argument("--outage", type=int, metavar="SECONDS", help="this alone: the store is away for so long, with clients at work")
     a.add_argument("--signature", choices=("v4", "v2"), default="v4", help="v2: for a build with LIBS3=1")
     a.add_argument("--keep", action="store_true", help="keep the directory")
     args = a.parse_args()
     Server.signature = args.signature
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored, and servers would inherit that
     top = tempfile.mkdtemp(prefix="s3-", dir=os.environ.get("TMPDIR", "/var/tmp"))
     random.seed(1)
     passed = failed = 0
@@ -390,11 +389,18 @@ def main():
         scenes += [("a block deleted", lambda: deleted_block(rig)),
                    ("refused at start", lambda: starts_without_store(rig, "refused at start", refused)),
                    ("no such name (DNS) at start", lambda: starts_without_store(rig, "no such name (DNS) at start", no_name)),
-                   ("journal full", lambda: journal_full(rig)), ("take over", lambda: take_over(rig)), ("idle", lambda: idle(rig)),
+                   ("journal full", lambda: outage.journal_full(rig)), ("take over", lambda: take_over(rig)), ("idle", lambda: idle(rig)),
                    ("every byte, cold", rig.check_everything)]
-        scenes += [(name, lambda s=scene: s(rig)) for name, scene in drain.SCENES]
+        scenes += [(name, lambda s=scene: s(rig)) for name, scene in drain.SCENES + disks.SCENES]
+
+        def wanted(name):
+            return not args.only or any(o in name for o in args.only)
+        if args.outage:
+            scenes = [("outage of %d s" % args.outage, lambda: outage.journal_full(rig, args.outage, "256MiB"))]
+        else:
+            scenes += [(name, outage.beside(rig, scene).result) for name, scene in outage.SCENES if wanted(name)]
         for name, call in scenes:
-            if args.only and not any(o in name for o in args.only):
+            if not args.outage and not wanted(name):
                 continue
             if attempt(name, call):
                 passed += 1

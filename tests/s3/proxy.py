@@ -23,6 +23,7 @@ p=0..1 (probability) and n=N (so many at most); it does one of
     etag      an ETag that is not this object's
     stall     in the middle of side=request|response, s=SECONDS or until removed
     hold      before the request goes on, until removed
+forever=1: what it holds or stalls stays so when it is removed, and only new requests are spared.
 `at` is the share of the body that passes before (0.5); without a body `response` means: before its first byte,
 so that what the request did is done, and nobody is told.
 """
@@ -60,6 +61,7 @@ class Fault:
         self.code = int(spec.get("code", 503))
         self.error = spec.get("error", "SlowDown")
         self.over = asyncio.Event()
+        self.forever = bool(spec.get("forever"))
         self.met = 0
 
     def meets(self, method, path):
@@ -315,7 +317,7 @@ class Proxy:
     def __init__(self, listen, upstream, log):
         self.listen, self.upstream = listen, upstream
         self.log = open(log, "a") if log else None
-        self.faults, self.last, self.server, self.exchanges = [], 0, None, set()
+        self.faults, self.kept, self.last, self.server, self.exchanges = [], [], 0, None, set()
         self.under_way = self.connections = 0
         self.zero()
 
@@ -342,7 +344,10 @@ class Proxy:
     def remove(self, which):
         for f in [f for f in self.faults if which is None or f.id == which]:
             self.faults.remove(f)
-            f.over.set()
+            if f.forever:
+                self.kept.append(f)  # nothing else refers to those who wait for it
+            else:
+                f.over.set()
 
     async def command(self, spec):
         what = spec.pop("command")

@@ -29,14 +29,17 @@ memory:
 writeback:
   max_size: %(journal)s
   upload_delay: 500ms
+  durability: %(durability)s
 s3:
   endpoint: "http://%(endpoint)s"
   region: us-east-1
   style: path
   credentials_file: %(credentials)s
   signature: %(signature)s
+  timeout: 15s
 shares:
   - name: /export
+%(more)s
 """
 
 
@@ -104,15 +107,19 @@ class Gateway:
 
 
 class Proxy(proxy.Control):
+    started = []  # all that did not end
+
     def __init__(self, top, upstream):
         path = os.path.join(top, "proxy")
         self.process = subprocess.Popen(
             [sys.executable, HERE + "/proxy.py", "serve", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:%d" % upstream,
              "--control", path, "--log", os.path.join(top, "proxy.log")], stdout=subprocess.PIPE, text=True)
+        self.started.append(self)
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
         super().__init__(path)
 
     def end(self):
+        self.started.remove(self)
         self.process.terminate()
         self.process.wait()
 
@@ -122,7 +129,7 @@ class Server:
     started = []  # all processes ever
     signature = "v4"
 
-    def __init__(self, top, name, binary, gateway, proxy_port, journal="256MiB", buffer="96MiB", prefix=None):
+    def __init__(self, top, name, binary, gateway, proxy_port, journal="256MiB", buffer="96MiB", prefix=None, durability="local", more=""):
         self.dir = os.path.join(top, name)
         self.binary = binary
         self.log = self.dir + ".log"
@@ -138,7 +145,8 @@ class Server:
         with open(self.config, "w") as f:
             f.write(CONFIG % {"objects": "s3://%s/%s" % (gateway.env["S3_BUCKET"], prefix or name), "control": self.dir + "/control",
                               "endpoint": "%s:%d" % (HOST, proxy_port), "credentials": credentials, "journal": journal,
-                              "buffer": buffer, "signature": self.signature})
+                              "buffer": buffer, "signature": self.signature, "durability": durability,
+                              "more": more})
 
     def run(self, *args):
         """A command of dittofs where the hosts file is ours: (status, output)."""
@@ -172,6 +180,11 @@ class Server:
         with open(self.log) as f:
             return "".join(f.readlines()[-n:])
 
+    def said(self, pattern):
+        """How many lines of its log, of all starts."""
+        with open(self.log) as f:
+            return sum(1 for line in f if re.search(pattern, line))
+
     def kill(self):
         self.process.kill()
         self.process.wait()
@@ -185,6 +198,12 @@ class Server:
             raise Failed("the server was there %d s after SIGTERM" % seconds) from None
         if status:
             raise Failed("the server ended with %d: %s" % (status, self.tail()))
+
+    def lose_journal(self):
+        """While it does not run: the disk of the journal breaks."""
+        for name in os.listdir(self.dir + "/journal"):
+            if name.endswith(".journal"):
+                os.unlink(self.dir + "/journal/" + name)
 
     def restart_cold(self):
         """Killed, and nothing of what it had cached is left."""
@@ -211,6 +230,27 @@ def resolve(top, works):
     """The hosts file of the servers, in place: they have it mounted."""
     with open(os.path.join(top, "hosts"), "w") as f:
         f.write("127.0.0.1 localhost\n" + ("127.0.0.1 %s\n" % HOST if works else ""))
+
+
+class Later(threading.Thread):
+    """call(*args) beside what else goes on; result() waits for it, and raises what it raised."""
+
+    def __init__(self, call, *args):
+        super().__init__(daemon=True)
+        self.call, self.args, self.got, self.error = call, args, None, None
+        self.start()
+
+    def run(self):
+        try:
+            self.got = self.call(*self.args)
+        except Exception as e:
+            self.error = e
+
+    def result(self):
+        self.join()
+        if self.error:
+            raise self.error
+        return self.got
 
 
 class Saw:
