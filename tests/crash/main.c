@@ -17,7 +17,7 @@
 #include "tests/crash/points.h"
 #include "tests/crash/run.h"
 
-enum { START_MS = 30000, STOP_MS = 30000, SETTLE_MS = 30000, TRIES = 6, RARE_POINT_MS = 3000 };
+enum { START_MS = 30000, STOP_MS = 30000, SETTLE_MS = 30000, TRIES = 6, LATE_ROUNDS = 12 };
 
 /* How the calls without an answer are settled after a restart. */
 enum after { LOOK_ONLY, RESEND_THEN_LOOK, LOOK_THEN_RESEND };
@@ -39,7 +39,8 @@ struct crash {
 	struct plan plan;
 	char dir[256], log[300];
 	int volume, passed, failed;
-	uint64_t starts, start_ns;
+	uint64_t starts, start_ns, made_ns; /* made_ns: when the volume was */
+	bool late; /* rounds beyond those asked for, for points that did not come */
 };
 
 static int
@@ -158,17 +159,25 @@ died(struct crash *c, const char *when)
 	log_tail(c);
 }
 
+static struct points_where
+where(const struct crash *c)
+{
+	return (struct points_where){ .remote = strcmp(durability(c), "remote") == 0,
+		                      .age_ms = (rpc_now_ns() - c->made_ns) / 1000000 };
+}
+
 static void
 plan_make(struct crash *c)
 {
+	struct points_where w = where(c);
 	struct run *r = &c->run;
 	struct plan *p = &c->plan;
 	uint64_t d = rng_below(&r->rng, 100);
 	int n = 0;
 
 	*p = (struct plan){ 0 };
-	if (d < 60)
-		p->point = points_pick(&c->points, &r->rng, &p->count);
+	if (d < 60 || c->late)
+		p->point = points_pick(&c->points, &r->rng, &w, c->late, &p->count);
 	if (p->point) {
 		p->ending = KILL_AT_POINT;
 		snprintf(p->crash_at, sizeof(p->crash_at), "DITTOFS_CRASH_AT=%s:%u", p->point->name,
@@ -396,6 +405,7 @@ world_make(struct crash *c)
 	c->plan = (struct plan){ 0 };
 	if (volume_make(c) < 0)
 		return -1;
+	c->made_ns = rpc_now_ns();
 	world_init(&r->world, r->opt.seed + (uint64_t)c->volume * 1000003, &root);
 	if (start(c) < 0)
 		return -1;
@@ -437,10 +447,9 @@ round_run(struct crash *c)
 
 	r->world.round = ++r->round;
 	plan_make(c);
-	/* a point that did not come before gets more time */
-	ms = c->plan.point && c->plan.point->planned > 1 && !c->plan.point->hit ?
-	             RARE_POINT_MS :
-	             (uint32_t)rng_between(&r->rng, 20, r->opt.work_ms);
+	ms = c->plan.point ? points_work_ms(c->plan.point) : 0;
+	if (ms == 0)
+		ms = (uint32_t)rng_between(&r->rng, 20, r->opt.work_ms);
 	if (start_and_settle(c) == 0) {
 		progress(c);
 		run_work(r, ms);
@@ -475,6 +484,16 @@ failed(struct crash *c)
 	fprintf(stderr, "  kept: %s and %s\n", c->dir, c->log);
 }
 
+/* No crash point that was tried shall be left out: some more rounds for those that did not come. */
+static bool
+goes_on(struct crash *c, int n, int left)
+{
+	struct points_where w = where(c);
+
+	c->late = n >= left && n < left + LATE_ROUNDS && points_missed(&c->points, &w);
+	return c->late;
+}
+
 /* Rounds on one volume, until it is time for a new one or something fails. */
 static int
 stretch(struct crash *c, int left)
@@ -483,7 +502,7 @@ stretch(struct crash *c, int left)
 	int n = 0, limit = left < (int)r->opt.reformat ? left : (int)r->opt.reformat;
 	bool good = world_make(c) == 0;
 
-	while (good && n < limit) {
+	while (good && (n < limit || goes_on(c, n, left))) {
 		good = round_run(c);
 		if (good)
 			n++;
@@ -540,6 +559,7 @@ main(int argc, char **argv)
 	mkdir(r->opt.dir, 0755);
 	rng_seed(&r->rng, r->opt.seed);
 	points_init(&c->points, r->opt.points);
+	c->points.every = r->opt.rounds >= 3 * c->points.n;
 	rpc_cred_sys(&r->cred, 0, 0, NULL, 0);
 	r->history = history_new();
 	if (!r->history || rpc_loop_init(&r->loop, 1024, (uint32_t)rng_next(&r->rng)) < 0)

@@ -4,7 +4,30 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LIMIT_MAX = 4096 };
+enum { LIMIT_MAX = 4096, RARE_MS = 3000, RARE_MS_MAX = 12000 };
+
+static const struct need {
+	const char *begins;
+	bool remote;
+	uint64_t age_ms;
+	uint32_t work_ms;
+} needs[] = {
+	/* an fsync that waits for the object store */
+	{ .begins = "flush.before_reply", .remote = true },
+	/* what is garbage is left alone for 15 s, then looked for each second */
+	{ .begins = "garbage.", .age_ms = 20000, .work_ms = 2500 },
+};
+
+static const struct need *
+need_of(const struct point *pt)
+{
+	static const struct need nothing;
+
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
+		if (strncmp(pt->name, needs[i].begins, strlen(needs[i].begins)) == 0)
+			return &needs[i];
+	return &nothing;
+}
 
 void
 points_init(struct points *p, const char *names)
@@ -26,26 +49,55 @@ is_format(const struct point *pt)
 	return strncmp(pt->name, POINTS_FORMAT, strlen(POINTS_FORMAT)) == 0;
 }
 
+static bool
+is_missed(const struct points *p, const struct point *pt)
+{
+	return !pt->hit && (pt->planned || p->every);
+}
+
 static struct point *
-next_point(struct points *p, bool missed_only)
+next_point(struct points *p, const struct points_where *w, bool missed)
 {
 	for (int i = 0; i < p->n; i++) {
 		struct point *pt = &p->point[p->next++ % p->n];
+		const struct need *need = need_of(pt);
 
-		if (!is_format(pt) && (!missed_only || (pt->planned && !pt->hit)))
+		if (is_format(pt) || (missed && !is_missed(p, pt)))
+			continue;
+		if ((!need->remote || w->remote) && w->age_ms >= need->age_ms)
 			return pt;
 	}
 	return NULL;
 }
 
+bool
+points_missed(const struct points *p, const struct points_where *w)
+{
+	for (int i = 0; i < p->n; i++)
+		if (is_missed(p, &p->point[i]) && !is_format(&p->point[i]) && (!need_of(&p->point[i])->remote || w->remote))
+			return true;
+	return false;
+}
+
+uint32_t
+points_work_ms(const struct point *pt)
+{
+	uint32_t ms = need_of(pt)->work_ms;
+
+	/* it did not come before: longer, the more often that was so */
+	if (!pt->hit && pt->planned > 1)
+		ms += RARE_MS * (pt->planned - 1);
+	return ms < RARE_MS_MAX ? ms : RARE_MS_MAX;
+}
+
 struct point *
-points_pick(struct points *p, struct rng *rng, uint32_t *count)
+points_pick(struct points *p, struct rng *rng, const struct points_where *w, bool missed, uint32_t *count)
 {
 	/* every fourth time another try for one that did not come */
-	struct point *pt = rng_percent(rng, 25) ? next_point(p, true) : NULL;
+	struct point *pt = missed || rng_percent(rng, 25) ? next_point(p, w, true) : NULL;
 
-	if (!pt)
-		pt = next_point(p, false);
+	if (!pt && !missed)
+		pt = next_point(p, w, false);
 	if (!pt)
 		return NULL;
 	pt->planned++;
@@ -74,11 +126,11 @@ points_report(const struct points *p)
 	for (int i = 0; i < p->n; i++) {
 		const struct point *pt = &p->point[i];
 
+		never += is_missed(p, pt);
 		if (!pt->planned)
 			continue;
 		printf("  crash point %-32s died there in %u of %u rounds\n", pt->name, pt->hit,
 		       pt->planned);
-		never += !pt->hit;
 	}
 	return never;
 }

@@ -23,15 +23,29 @@ struct point {
 struct points {
 	struct point point[POINTS_MAX];
 	int n, next;
+	bool every; /* the run is long enough: one that was never tried is missed, too */
 };
 
 /* Names separated by blanks. */
 void points_init(struct points *p, const char *names);
-/* The next point of a server in turn and the pass at which to die; NULL: there are none. */
-struct point *points_pick(struct points *p, struct rng *rng, uint32_t *count);
+/* On what volume the round is: not every point can come on each. */
+struct points_where {
+	bool remote;     /* durability: remote */
+	uint64_t age_ms; /* since it was made */
+};
+
+/*
+ * The next point of a server in turn and the pass at which to die; NULL: there are none.
+ * `missed`: only one that did not come yet.
+ */
+struct point *points_pick(struct points *p, struct rng *rng, const struct points_where *w, bool missed, uint32_t *count);
+/* Is one missed that may come on this volume, now or when it is older? */
+bool points_missed(const struct points *p, const struct points_where *w);
+/* How long to work so that it comes; 0: no matter. */
+uint32_t points_work_ms(const struct point *pt);
 /* Did the plan come true? */
 void points_learn(struct point *pt, uint32_t count, bool hit);
-/* Prints a line a point; the number of points that were planned and never passed. */
+/* Prints a line a point; the number of points that are missed. */
 int points_report(const struct points *p);
 
 #endif

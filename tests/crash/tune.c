@@ -22,6 +22,9 @@ static const struct choice choices[] = {
 	{ "inodes", { "1024", "1024", "2048", "262144" } },
 	{ "max_size", { "64MiB", "64MiB", "128MiB", "512MiB" } },
 	{ "upload_delay", { "50ms", "200ms", "1s", "5s" } },
+	/* objects in a local directory have no disk cache by themselves */
+	{ "# cache_dir", { "[cache]", "[cache]", "[cache]", NULL } },
+	{ "cache_size", { "64MiB", "64MiB", "128MiB", "1GiB" } },
 };
 
 static const char *
@@ -49,7 +52,7 @@ void
 tune_volume(struct rng *rng, const char *dir, const char *durability, char *note, size_t len)
 {
 	char path[320], line[512], *text = malloc(TEXT_MAX);
-	size_t n = 0, told = 0, indent;
+	size_t n = 0, told = 0, indent, key;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/dittofs.yaml", dir);
@@ -63,6 +66,8 @@ tune_volume(struct rng *rng, const char *dir, const char *durability, char *note
 			continue;
 		}
 		line[indent] = 0;
+		key = strspn(line, " #");
+		memmove(line + strspn(line, " "), line + key, strlen(line + key) + 1);
 		n += (size_t)snprintf(text + n, TEXT_MAX - n, "%s: %s\n", line, value);
 		told += (size_t)snprintf(note + told, len - told, " %s=%s", line + strspn(line, " "),
 		                         value);
