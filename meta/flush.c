@@ -10,10 +10,14 @@
 #define AGE_POLL_NS      (20 * MSEC_NS)
 #define BACKOFF_FIRST_NS (100 * MSEC_NS)
 #define BACKOFF_MAX_NS   (5 * SEC_NS)
+#define FAILING_SAY_NS   (60 * SEC_NS)
 
 __thread struct flush_core *flush_core;
-/* So many cores' last attempt has failed: the first and the last of them say so, the others don't. */
+/* So many cores' last attempt has failed: all of them together say so, and that it is over. */
 static _Atomic int cores_failing;
+/* Where each second upload fails this comes and goes all the time, and is said once a minute. */
+static struct log_limit failing;
+static _Atomic bool said_failing;
 
 /* ---- files with whole blocks */
 
@@ -316,12 +320,14 @@ void
 flush_failed(const char *what, int res)
 {
 	struct flush_core *c = flush_core;
-	uint64_t wait = BACKOFF_FIRST_NS << MIN(c->failures, 10u);
+	uint64_t wait = BACKOFF_FIRST_NS << MIN(c->failures, 10u), unsaid;
 
 	file_count()->upload_errors++;
 	if (c->away)
 		return; /* one of those that were under way */
-	if (c->failures++ == 0 && atomic_fetch_add(&cores_failing, 1) == 0)
+	if (c->failures++ == 0)
+		atomic_fetch_add(&cores_failing, 1);
+	if (!said_failing && log_turn(&failing, FAILING_SAY_NS, &unsaid) && !atomic_exchange(&said_failing, true))
 		log_error("%s does not take what was written (%s): it stays in the journal, and is tried again",
 		          what, objstore_error(res));
 	wait = MIN(wait, BACKOFF_MAX_NS);
@@ -334,7 +340,7 @@ flush_failed(const char *what, int res)
 static void
 failures_end(struct flush_core *c)
 {
-	if (c->failures > 0 && atomic_fetch_sub(&cores_failing, 1) == 1)
+	if (c->failures > 0 && atomic_fetch_sub(&cores_failing, 1) == 1 && atomic_exchange(&said_failing, false))
 		log_info("uploads work again");
 	c->failures = 0;
 	file_count()->away = false;

@@ -225,7 +225,8 @@ def name_fails(rig, gateway):
 
 
 def comes_and_goes(rig, gateway):
-    """Away for two seconds of three, then every second request fails: the log has a line a change at most, and one a minute."""
+    """Away for two seconds of three, then every second request fails, then every second upload is refused: the log has a line
+    a change at most, and one a minute."""
     top, proxy, server = cold_server(rig, gateway, "flaps")
     client = Client(server, 0.05)
     for _ in range(8):
@@ -240,7 +241,11 @@ def comes_and_goes(rig, gateway):
     start = time.monotonic()
     within(80, "the summary of a minute", lambda: server.said("requests of the last .* SlowDown"), 1)
     took = time.monotonic() - start
-    lines = server.said("is away|is back|requests of the last|does not take|uploads work")
+    proxy.clear()
+    proxy.add(do="status", method="PUT", code=403, error="AccessDenied", p=0.5)
+    refused = server.status()["pending"]["errors"] + 8
+    within(40, "eight uploads that are refused", lambda: server.status()["pending"]["errors"] > refused)
+    lines = server.said("is away|is back|refuses us|requests of the last|does not take|uploads work")
     proxy.clear()
     client.end()
     if lines > 10:
