@@ -135,6 +135,7 @@ struct clog {
 	uint64_t bytes;            /* of all files of this core here: open, sealed, not loaded yet */
 	/* writing */
 	enum clog_stage stage;
+	bool running;              /* its steps are on the stack: who kicks it meanwhile is heard by them */
 	uint16_t open;             /* slot */
 	uint32_t fill, nframes;
 	uint8_t *summary;

@@ -296,7 +296,7 @@ abandon(struct clog *l)
 /* ---- the steps */
 
 static void
-log_run(struct clog *l)
+steps(struct clog *l)
 {
 	int res = l->step.res;
 
@@ -356,6 +356,16 @@ log_run(struct clog *l)
 	}
 }
 
+/* An eviction that a step kicks may put frames in line, and kick in turn: they are seen when that step has ended. */
+static void
+log_run(struct clog *l)
+{
+	assert(!l->running);
+	l->running = true;
+	steps(l);
+	l->running = false;
+}
+
 static void
 log_resumed(struct op *op)
 {
@@ -365,6 +375,6 @@ log_resumed(struct op *op)
 void
 log_kick(struct clog *l)
 {
-	if (l->stage == LOG_IDLE)
+	if (l->stage == LOG_IDLE && !l->running)
 		log_run(l);
 }

@@ -28,6 +28,7 @@ TestSuite(diskcache, .timeout = 120);
 static struct {
 	char dir[2][256];
 	struct diskcache_opts opts;
+	bool in_memory; /* what is put is in the memory cache, too */
 } world = { .opts = { .ndirs = 1, .bytes = 64 * MIB, .verify = DISK_VERIFY_EXTEND, .uuid = "volume" } };
 
 static int
@@ -154,6 +155,8 @@ start_put(void *arg, struct op *op)
 		return op_done(op, -EAGAIN);
 	for (uint32_t i = 0; i < plain; i++)
 		b->data[i] = byte_of(c->slice, c->frame, i);
+	if (world.in_memory)
+		cache_insert(c->slice, c->frame, b, plain);
 	diskcache_insert(c->slice, c->frame, ino_of(c->slice), b, plain, false);
 	buf_put(b);
 	return op_done(op, 0);
@@ -343,6 +346,22 @@ Test(diskcache, eviction_keeps_what_is_hit)
 	cr_assert(gt(u64, sum().reinserted, 20));
 	cr_assert(ge(u32, count(1, 4), 3 * FRAMES / 2));
 	cr_assert(lt(u32, count(5, 40), 35 * FRAMES / 4));
+	end();
+}
+
+/* What is reinserted from memory is in line at once, in the middle of the step that made the eviction go on. */
+Test(diskcache, eviction_of_what_is_in_memory)
+{
+	world.opts.bytes = 16 * MIB;
+	world.in_memory = true;
+	start(1);
+	for (uint64_t s = 1; s < 80; s++) {
+		put_slices(s, s + 1);
+		count(s > 30 ? s - 30 : 1, s + 1);
+	}
+	cr_assert(strcmp(state(0), "ok") == 0);
+	cr_assert(gt(u64, sum().reinserted, 20));
+	cr_assert(eq(u64, sum().damaged, 0));
 	end();
 }
 
