@@ -22,6 +22,7 @@
 #define FIRST_BYTES   (16 * MIB) /* of the segment that a start waits for */
 #define ZERO_STEP     (4 * MIB)  /* a worker isn't kept longer */
 #define GROW_AGAIN_NS (30 * 1000000000ull)
+#define PAUSE_NS      (200 * 1000000ull) /* nothing came for so long: the burst is over */
 
 /* ---- files */
 
@@ -167,17 +168,26 @@ may_grow(const struct journal *j)
 	return j->total_bytes + j->opts.segment_bytes <= j->opts.bytes;
 }
 
-/* For the next burst, in a pause: zeros take as much of the disk as what they are for. */
+/* For the next burst. */
 static bool
 may_prepare(const struct journal *j)
 {
-	return j->total_bytes - j->used_bytes + j->opts.segment_bytes <= j->opts.ahead_bytes && j->durable == j->last;
+	return j->total_bytes - j->used_bytes + j->opts.segment_bytes <= j->opts.ahead_bytes;
+}
+
+/* Zeros take as much of the disk as what they are for. */
+static bool
+is_pause(struct journal *j)
+{
+	const struct jgroup *last = &j->group[(j->next - 1) % JGROUPS];
+
+	return j->durable == j->last && reactor_now_ns() - last->opened_ns >= PAUSE_NS;
 }
 
 static bool
-wants_more(const struct journal *j)
+is_needed(const struct journal *j)
 {
-	return j->room || (!j->free.head && (!j->open || j->fill > j->open->bytes / 4)) || may_prepare(j);
+	return j->room || (!j->free.head && (!j->open || j->fill > j->open->bytes / 4));
 }
 
 /* Writers wait, or will before long. */
@@ -269,6 +279,11 @@ grow_run(struct op *op)
 		g->zeroed = (uint32_t)MIN(g->zeroed + ZERO_STEP, g->seg->bytes);
 		fallthrough;
 	case GROW_CREATE:
+	case GROW_PAUSED:
+		if (!is_needed(j) && !is_pause(j)) {
+			g->stage = GROW_PAUSED;
+			return;
+		}
 		if (g->zeroed < g->seg->bytes && !(g->reserved && is_urgent(j))) {
 			g->stage = GROW_ZERO;
 			worker_run(&g->work, grow_zero, op);
@@ -289,21 +304,40 @@ grow_run(struct op *op)
 	g->stage = GROW_IDLE;
 }
 
-void
+bool
 jgrow_lap(struct journal *j)
 {
 	struct jgrow *g = &j->grow;
+	bool paused = g->stage == GROW_PAUSED;
 
-	if (g->stage != GROW_IDLE || j->err < 0 || !wants_more(j) || !may_grow(j) ||
-	    reactor_now_ns() < g->retry_ns)
-		return;
-	g->seg = seg_new(j, j->opts.segment_bytes);
-	if (!g->seg)
-		return;
-	g->zeroed = 0;
-	g->op.resume = grow_run;
+	if ((g->stage != GROW_IDLE && !paused) || j->err < 0 || !may_grow(j) || reactor_now_ns() < g->retry_ns)
+		return false;
+	if (!is_needed(j) && !paused && !may_prepare(j))
+		return false;
+	if (!is_needed(j) && !is_pause(j))
+		return true;
+	if (!paused) {
+		g->seg = seg_new(j, j->opts.segment_bytes);
+		if (!g->seg)
+			return false;
+		g->zeroed = 0;
+		g->op.resume = grow_run;
+	}
 	g->op.res = 0;
 	grow_run(&g->op);
+	return false;
+}
+
+void
+jgrow_close(struct journal *j)
+{
+	struct jgrow *g = &j->grow;
+
+	assert(g->stage == GROW_IDLE || g->stage == GROW_PAUSED);
+	if (g->stage == GROW_IDLE)
+		return;
+	grow_undo(&g->work);
+	jseg_release(g->seg);
 }
 
 int

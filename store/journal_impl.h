@@ -69,7 +69,10 @@ struct jgroup {
 	struct buf *hold[JGROUP_RECORDS];
 };
 
-enum grow_stage { GROW_IDLE, GROW_CREATE, GROW_ZERO, GROW_SYNC, GROW_UNDO };
+enum grow_stage {
+	GROW_IDLE, GROW_CREATE, GROW_ZERO, GROW_SYNC, GROW_UNDO,
+	GROW_PAUSED, /* half zeroed, until the journal is at rest again or needs it */
+};
 
 /* The making of one more segment, in the background. */
 struct jgrow {
@@ -146,8 +149,10 @@ void jring_fail(struct journal *j);
 /* ---- journal_grow.c */
 /* Blocking: the first segment. */
 int  jgrow_first(struct journal *j, char why[256]);
-/* Once a lap: begins to make one more, where it will be wanted. */
-void jgrow_lap(struct journal *j);
+/* Once a lap: begins to make one more, where it will be wanted.  True: it wants to be asked again soon. */
+bool jgrow_lap(struct journal *j);
+/* Blocking: gives up one that is not finished. */
+void jgrow_close(struct journal *j);
 
 /* ---- journal_scan.c */
 /* Segments of earlier runs are left: nothing of this run may be overwritten before. */

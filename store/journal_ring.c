@@ -273,12 +273,14 @@ polled(struct op *op)
 void
 jring_lap(struct journal *j)
 {
+	bool poll;
+
 	reclaim(j);
 	j->clean = is_all_retired(j);
 	wake(j);
-	jgrow_lap(j);
+	poll = jgrow_lap(j);
 	/* Other cores may put what this one waits for. */
-	if ((j->room || jscan_wants_poll(j)) && j->poll.slot == 0)
+	if ((poll || j->room || jscan_wants_poll(j)) && j->poll.slot == 0)
 		timer_start(&j->poll, POLL_NS, &j->poll_op);
 }
 
@@ -316,7 +318,8 @@ jring_close(struct journal *j)
 {
 	bool drop = j->clean && j->err == 0;
 
-	assert(j->grow.stage == GROW_IDLE && !j->wipe.running);
+	assert(!j->wipe.running);
+	jgrow_close(j);
 	if (j->poll.slot != 0)
 		timer_stop(&j->poll);
 	close_list(j, &j->free, &drop);
