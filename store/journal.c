@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Appends gather in a group.  At the end of a lap the oldest group is written,
- * while fewer than two are in flight: so a lone record leaves at once, and under
- * load a group is what came in while two others were being written.
+ * Appends gather in a group.  At the end of a lap the oldest group is written, while
+ * not too many are in flight: so a lone record leaves at once, and under load a group is
+ * what came in while others were being written.  One that follows another is at least as
+ * large, or its own size: else few records a group, once it is so, would stay so, and
+ * the CPU would be spent on writes rather than on records.
  */
 #include "store/journal.h"
 
@@ -204,13 +206,29 @@ group_issue(struct journal *j)
 	group_write(g);
 }
 
+/* Whether the oldest of those that wait may go now. */
+static bool
+may_issue(struct journal *j)
+{
+	uint64_t in_flight = j->issued - j->acked;
+	struct jgroup *g = group_at(j, j->issued);
+
+	if (j->issued == j->next)
+		return false;
+	if (in_flight == 0)
+		return true;
+	if (g != j->gather)
+		return in_flight < JIN_FLIGHT_FULL;
+	return in_flight < JIN_FLIGHT && (g->nrec >= group_at(j, j->issued - 1)->nrec || g->bytes >= JGROUP_LARGE);
+}
+
 /* All that was appended in this lap goes in one group, or more. */
 static void
 journal_lap(struct lap_hook *h)
 {
 	struct journal *j = container_of(h, struct journal, hook);
 
-	while (j->err == 0 && j->issued < j->next && j->issued - j->acked < JIN_FLIGHT)
+	while (j->err == 0 && may_issue(j))
 		group_issue(j);
 	resume_waiters(&j->woken, 0);
 	j->woken_tail = &j->woken;

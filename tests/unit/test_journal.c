@@ -361,6 +361,40 @@ Test(journal, covered_by_what_is_not_durable)
 	crash(j);
 }
 
+/* Behind a group goes one that has no fewer records; else it waits until that is done. */
+Test(journal, groups_keep_their_size)
+{
+	struct journal *j = open_journal(1024 * SEGMENT, 1, 1);
+	struct written w[7];
+	int n = 0;
+
+	for (; n < 3; n++)
+		w[n] = append(j, 1, 0, 4096);
+	fake_lap();
+	cr_assert(eq(int, fake_nio, 1));
+	for (; n < 5; n++)
+		w[n] = append(j, 1, 0, 4096);
+	fake_lap();
+	cr_assert(eq(int, fake_nio, 1), "two behind three");
+	w[n++] = append(j, 1, 0, 4096);
+	fake_lap();
+	cr_assert(eq(int, fake_nio, 2), "three behind three");
+	w[n++] = append(j, 1, 0, 4096);
+	fake_io_finish(0, SSIZE_MAX);
+	fake_lap();
+	cr_assert(eq(u64, journal_durable(j), 3));
+	cr_assert(eq(int, fake_nio, 1));
+	fake_io_finish(0, SSIZE_MAX);
+	fake_lap();
+	cr_assert(eq(u64, journal_durable(j), 6));
+	cr_assert(eq(int, fake_nio, 1), "the last goes alone");
+	fake_settle();
+	cr_assert(eq(u64, journal_durable(j), (uint64_t)n));
+	crash(j);
+	while (n > 0)
+		retire(&w[--n]);
+}
+
 /* All groups are under way: the append waits, and goes on when one is done. */
 Test(journal, disk_stands_still)
 {
@@ -375,7 +409,7 @@ Test(journal, disk_stands_still)
 		n++;
 	cr_assert(eq(int, n, JGROUPS * JGROUP_RECORDS));
 	fake_lap();
-	cr_assert(eq(int, fake_nio, JIN_FLIGHT));
+	cr_assert(eq(int, fake_nio, JIN_FLIGHT_FULL));
 	cr_assert(eq(int, probe_room(&p, j, 1), OP_PENDING));
 	fake_lap();
 	cr_assert(eq(int, p.resumed, 0));
