@@ -412,7 +412,8 @@ flush_init(uint64_t arena_bytes)
 	c->load_budget = arena_bytes / 8 / FLUSHES;
 	/* Half of the buffers, so that the journal's room and not theirs makes writers wait for a slow store. */
 	c->own_budget = MAX(arena_bytes / 2 / (FLUSHES - FLUSH_ROUNDS), BLOCK_BYTES);
-	c->linger_bytes = MIN(arena_bytes, file_options()->journal_bytes / (uint64_t)reactor_cores()) / 4;
+	/* Before memory makes writers wait, which is at three quarters (BUF_INGEST). */
+	c->linger_bytes = MIN(arena_bytes, file_options()->journal_bytes / (uint64_t)reactor_cores()) / 8 * 5;
 	c->poll.resume = poll;
 	c->ids_ready.resume = ids_ready;
 	c->aged.resume = aged;
