@@ -120,8 +120,8 @@ meta_load(struct volume *vol, struct share_rec *shares, int max, int *nshares, c
 		res = volume_decode(vol, val, (size_t)MIN(res, (int)sizeof(val)));
 	if (res < 0)
 		return why_record(res, "volume", why);
-	if (vol->format_version != FORMAT_VERSION) {
-		snprintf(why, 256, "the volume has format version %u, this program knows version %d",
+	if (vol->format_version < 1 || vol->format_version > FORMAT_VERSION) {
+		snprintf(why, 256, "the volume has format version %u, this program knows up to version %d",
 		         vol->format_version, FORMAT_VERSION);
 		return -E_FORMAT;
 	}
@@ -132,4 +132,26 @@ meta_load(struct volume *vol, struct share_rec *shares, int max, int *nshares, c
 		return why_record(res, "share", why);
 	*nshares = l.n;
 	return 0;
+}
+
+int
+meta_upgrade(struct volume *vol, char why[256])
+{
+	uint8_t key[8], val[VOLUME_BYTES_MAX];
+	struct kv_batch *b;
+	int res;
+
+	if (vol->format_version == FORMAT_VERSION)
+		return 0;
+	vol->format_version = FORMAT_VERSION;
+	b = kv_batch_new();
+	kv_batch_put(b, key, key_volume(key), val, volume_encode(val, vol));
+	res = kv_write_now(b);
+	kv_batch_free(b);
+	/* Not only in the log, which an older program does not know. */
+	if (res == 0)
+		res = kv_flush_now();
+	if (res < 0)
+		snprintf(why, 256, "the volume cannot be brought to format version %d: %s", FORMAT_VERSION, strerror(-res));
+	return res;
 }

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RocksDB, and the group commit over its write-ahead log.  The only user of
- * <rocksdb/c.h>.  One database a process; any reactor core may call.
+ * RocksDB, and a log of our own beside it (mlog.h).  One database a process; any reactor core may call.
  *
  * Reads go inline where they cannot touch the disk (block-cache tier) and to a
- * worker else.  A write is applied without sync, so it is visible at once
- * (kv_write); it is durable when a WAL flush+sync on the syncer thread has
- * covered it (kv_sync).  While one sync runs the next group gathers.
- * After a failed WAL sync nothing can be promised any more: every later write
+ * worker else.  A write goes to RocksDB's memory and to the log's, so it is visible at once
+ * (kv_write); it is durable when a write of the log has covered it (kv_sync).
+ * After a failed write of the log nothing can be promised any more: every later write
  * and sync fails with -EIO, and the log says so once.
  */
 #ifndef META_KV_H
 #define META_KV_H
 
+#include "meta/mlog.h"
 #include "reactor/worker.h"
+
+#define KV_LOG_DIR "mlog" /* below path */
 
 struct kv_opts {
 	const char *path;
 	bool create;                 /* make it; -EEXIST when there is one */
 	uint64_t cache_bytes;        /* block cache */
 	uint64_t memtable_bytes;
+	uint64_t log_bytes;          /* of the log beside it */
 	/* Merge operands of keys that begin with 'C' are appended, of 'U' and 'P' added (records of le64). */
 };
 /* -errno with a sentence in why[]: locked by another process, damaged, no room ... */
@@ -32,9 +34,6 @@ void kv_close(void);
  * before; on the same file system its files are links, so it takes hardly any room.  Blocking; beside clients.
  */
 int kv_checkpoint(const char *dir, char why[256]);
-
-/* On each core in reactor_opts.fini, when nothing waits for a sync: the syncer is done with this core. */
-void kv_quiet(void);
 
 #define KV_KEY_MAX 320 /* a D key with a name of 255 bytes fits */
 
@@ -88,26 +87,24 @@ void kv_batch_put(struct kv_batch *b, const void *key, size_t klen, const void *
 void kv_batch_del(struct kv_batch *b, const void *key, size_t klen);
 void kv_batch_merge(struct kv_batch *b, const void *key, size_t klen, const void *val, size_t vlen);
 
-/* Applies the batch: visible when it answers.  Inline unless RocksDB would stall, then on a worker.
+/* Applies the batch: visible when it answers.  Inline unless RocksDB would stall or the log is full, then on a worker.
  * w->ticket then names it for kv_sync.  The batch is lent until the answer. */
 struct kv_write {
 	struct work work;
 	struct kv_batch *batch;
 	uint64_t ticket;
-	struct op *sync_op;        /* link of the syncer's group */
-	struct kv_write *next;
-	struct shard_msg msg;
-	uint64_t joined_ns;
-	int core, res;
+	struct mlog_wait wait;
 };
 enum op_state kv_write(struct kv_write *w, struct kv_batch *b, struct op *op);
 /* Waits until the write is on stable storage. */
 enum op_state kv_sync(struct kv_write *w, struct op *op);
 /* Blocking write + sync for start-up and tools. */
 int kv_write_now(struct kv_batch *b);
+/* Blocking: all that was applied before is in RocksDB's table files when it returns. */
+int kv_flush_now(void);
 
 struct kv_stats {
-	uint64_t gets, get_misses, writes, syncs, sync_ns, cache_bytes, memtable_bytes;
+	uint64_t gets, get_misses, writes, syncs, sync_ns, cache_bytes, memtable_bytes, log_bytes;
 	uint64_t stalls; /* writes that had to wait for memtables or compaction, on a worker */
 };
 void kv_stats(struct kv_stats *out);

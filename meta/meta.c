@@ -89,5 +89,4 @@ meta_fini(int core)
 	ino_fini();
 	txn_fini();
 	inode_fini();
-	kv_quiet();
 }

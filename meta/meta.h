@@ -302,6 +302,8 @@ void meta_fini(int core);
 int  meta_format(const struct volume *vol, struct share_rec *shares, int nshares, char why[256]);
 /* Reads V and X of an existing one.  -E_FORMAT with a sentence for a newer or unknown version. */
 int  meta_load(struct volume *vol, struct share_rec *shares, int max, int *nshares, char why[256]);
+/* After meta_load: a volume of an older version becomes one of this, for good.  Blocking. */
+int  meta_upgrade(struct volume *vol, char why[256]);
 
 /* A recorded reply, loaded at start for retransmissions across a restart (DRC). */
 struct once_reply {

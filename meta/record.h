@@ -17,6 +17,7 @@
  *   'S'                        next slice id (le64), taken in batches
  *   'N'                        next ino (le64), taken in batches
  *   'J' journal                below this sequence number all records of that journal are retired
+ *   'L' stream                 number of the last batch of this stream of the log (mlog.h; le64, no version byte)
  *   'Q' core slot              a mutation's reply, for retransmissions across a restart
  */
 #ifndef META_RECORD_H
@@ -29,7 +30,7 @@
 #define NAME_BYTES_MAX   255
 #define SYMLINK_BYTES_MAX 4095
 #define LINK_MAX_DITTO   65000u
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2 /* 2: beside RocksDB is a log of our own (mlog.h) */
 
 /* The values of RFC 1813's ftype3. */
 enum ftype { FT_NONE, FT_REG, FT_DIR, FT_BLK, FT_CHR, FT_LNK, FT_SOCK, FT_FIFO };

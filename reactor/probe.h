@@ -11,7 +11,7 @@
  *   call_sent      xid, procedure, bytes         the kernel has it; bytes < 0: the connection was gone
  *   journal_write  core, bytes                   a group of records goes to the disk
  *   journal_done   core, bytes, ns               and is durable; since its first record
- *   wal_wait       core                          somebody waits for a sync of RocksDB's log
+ *   wal_wait       core                          somebody waits for the metadata log
  *   wal_done       core, result, ns              and has waited for so long
  *   object_get     name, bytes                   a fetch is sent to the object store
  *   object_got     name, result, ns

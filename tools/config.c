@@ -246,6 +246,7 @@ take_all(struct loader *l, const struct raw *r)
 	}
 	if (r->writeback) {
 		take_size(l, "writeback.max_size", r->writeback->max_size, &c->journal_bytes, 64 * MIB, 1024 * GIB);
+		take_size(l, "writeback.metadata_log", r->writeback->metadata_log, &c->metadata_log_bytes, 1 * MIB, 4 * GIB);
 		take_duration(l, "writeback.upload_delay", r->writeback->upload_delay, &c->upload_delay_ns, hour);
 		take_size(l, "writeback.pack_below", r->writeback->pack_below, &c->pack_below, 0, BLOCK_BYTES);
 		take_ratio(l, "writeback.free_space_ratio", r->writeback->free_space_ratio, &c->journal_free);
@@ -278,6 +279,7 @@ set_defaults(struct config *c)
 		.busy_poll_ns = 50000,
 		.max_connections = 4096,
 		.journal_bytes = 2 * GIB,
+		.metadata_log_bytes = 64 * MIB,
 		.upload_delay_ns = 5000000000,
 		.journal_free = 0.1,
 		.pack_below = PACK_BELOW_BYTES,

@@ -45,7 +45,7 @@ struct config {
 	uint32_t max_connections;                     /* all cores */
 	bool rpcbind;
 
-	uint64_t journal_bytes, upload_delay_ns;
+	uint64_t journal_bytes, metadata_log_bytes, upload_delay_ns;
 	bool remote;                                  /* writeback.durability */
 	double journal_free;                          /* writeback.free_space_ratio */
 	uint64_t pack_below;

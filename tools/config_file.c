@@ -65,7 +65,8 @@ static const cyaml_schema_field_t network_fields[] = {
 static const cyaml_schema_field_t writeback_fields[] = {
 	CYAML_FIELD_ENUM_PTR("durability", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw_writeback, durability,
 	                     durability_names, ARRAY_LEN(durability_names)),
-	STR("max_size", struct raw_writeback, max_size), STR("upload_delay", struct raw_writeback, upload_delay),
+	STR("max_size", struct raw_writeback, max_size), STR("metadata_log", struct raw_writeback, metadata_log),
+	STR("upload_delay", struct raw_writeback, upload_delay),
 	STR("pack_below", struct raw_writeback, pack_below),
 	CYAML_FIELD_FLOAT_PTR("free_space_ratio", CYAML_FLAG_POINTER | OPT, struct raw_writeback, free_space_ratio),
 	CYAML_FIELD_UINT_PTR("max_pending", CYAML_FLAG_POINTER | OPT, struct raw_writeback, max_pending),

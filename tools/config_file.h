@@ -24,7 +24,7 @@ struct raw_network { char *busy_poll, *idle_timeout, *congestion; uint32_t *max_
 enum durability { DURABILITY_LOCAL, DURABILITY_REMOTE };
 struct raw_writeback {
 	enum durability *durability;
-	char *max_size, *upload_delay, *pack_below;
+	char *max_size, *metadata_log, *upload_delay, *pack_below;
 	double *free_space_ratio;
 	uint32_t *max_pending, *uploads;
 };

@@ -60,7 +60,7 @@ config_tree(const struct config *c)
 			"read_only", s->read_only, "squash", export_squash_name(s->squash),
 			"anon_uid", (json_int_t)s->anon_uid, "anon_gid", (json_int_t)s->anon_gid));
 	}
-	char size[4][32], time[4][32];
+	char size[5][32], time[4][32];
 
 	snprintf(size[0], 32, "%" PRIu64 "MiB", c->buffer_bytes / MIB);
 	snprintf(size[1], 32, "%" PRIu64 "MiB", c->metadata_cache_bytes / MIB);
@@ -68,10 +68,11 @@ config_tree(const struct config *c)
 	snprintf(time[0], 32, "%" PRIu64 "us", c->busy_poll_ns / 1000);
 	snprintf(time[1], 32, "%" PRIu64 "s", c->idle_timeout_ns / 1000000000);
 	snprintf(size[3], 32, "%" PRIu64 "KiB", c->pack_below / KIB);
+	snprintf(size[4], 32, "%" PRIu64 "MiB", c->metadata_log_bytes / MIB);
 	snprintf(time[2], 32, "%" PRIu64 "ms", c->upload_delay_ns / 1000000);
 	snprintf(time[3], 32, "%" PRIu64 "ms", c->drain_limit_ns / 1000000);
 	return json_pack("{s:i, s:s, s:i, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I, s:I},"
-	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:o, s:{s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:o, s:{s:b, s:s}, s:o}",
+	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:o, s:{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:o, s:{s:b, s:s}, s:o}",
 		"version", 1, "listen", listen, "cores", (int)c->cores, "log_level", levels[c->log_level],
 		"paths", "meta", c->meta, "journal", c->journal, "cache", c->cache, "objects", c->objects, "control", c->control,
 		"memory", "buffer_size", size[0], "metadata_cache", size[1], "inodes", (json_int_t)c->inodes,
@@ -79,7 +80,8 @@ config_tree(const struct config *c)
 		"network", "busy_poll", time[0], "idle_timeout", time[1], "congestion", c->congestion,
 			"max_connections", (json_int_t)c->max_connections, "rpcbind", c->rpcbind,
 		"cache", cache_tree(c),
-		"writeback", "durability", c->remote ? "remote" : "local", "max_size", size[2], "upload_delay", time[2],
+		"writeback", "durability", c->remote ? "remote" : "local", "max_size", size[2], "metadata_log", size[4],
+			"upload_delay", time[2],
 			"pack_below", size[3], "free_space_ratio", c->journal_free, "max_pending", (json_int_t)c->max_pending,
 			"uploads", (int)c->uploads,
 		"s3", s3_tree(c), "shutdown", "drain", c->drain, "drain_limit", time[3], "shares", shares);
@@ -200,6 +202,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"  # machine's disk.  remote: it is in the object store too; while that is away, who wants it waits.\n"
 		"  durability: local\n"
 		"  max_size: 2GiB           # of the journal; when it is full, writers wait\n"
+		"  metadata_log: 64MiB      # beside RocksDB in paths.meta, a start after a crash replays at most so much\n"
 		"  upload_delay: 5s         # how long small writes gather before they are uploaded\n"
 		"  pack_below: 1MiB         # smaller blocks of several files share an object; 0: each has its own\n"
 		"  max_pending: 0           # files waiting for upload; beyond it writers of further ones wait; 0: any number\n"

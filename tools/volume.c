@@ -64,6 +64,7 @@ volume_open(struct volume_open *v, struct config *c, int cores, char why[256])
 {
 	struct kv_opts kv = {
 		.path = c->meta, .cache_bytes = c->metadata_cache_bytes, .memtable_bytes = 64 * MIB,
+		.log_bytes = c->metadata_log_bytes,
 	};
 
 	memset(v, 0, sizeof(*v));
@@ -73,6 +74,7 @@ volume_open(struct volume_open *v, struct config *c, int cores, char why[256])
 	if ((err = kv_open(&kv, why)) < 0)
 		goto unlock;
 	if ((err = meta_load(&v->vol, v->shares, CONFIG_SHARES_MAX, &v->nshares, why)) < 0 ||
+	    (err = meta_upgrade(&v->vol, why)) < 0 ||
 	    (err = match_shares(v, c, why)) < 0 || 
 	    (err = volume_store_open(&v->store, c, cores, false, why)) < 0)
 		goto close;

@@ -157,7 +157,8 @@ make_markers(struct objstore *store, const struct volume *vol, struct share_rec 
 static int
 fill(const struct config *c, const struct volume *vol, struct share_rec *shares, char why[256])
 {
-	struct kv_opts kv = { .path = c->meta, .create = true, .cache_bytes = 8 * MIB, .memtable_bytes = 8 * MIB };
+	struct kv_opts kv = { .path = c->meta, .create = true, .cache_bytes = 8 * MIB, .memtable_bytes = 8 * MIB,
+	                      .log_bytes = c->metadata_log_bytes };
 	struct objstore *store;
 	int err = kv_open(&kv, why);
 
@@ -175,6 +176,17 @@ close_store:
 close_kv:
 	kv_close();
 	return err;
+}
+
+static void
+unmake_metadata(const struct config *c)
+{
+	char log[PATH_MAX];
+
+	snprintf(log, sizeof(log), "%s/" KV_LOG_DIR, c->meta);
+	files_of(log, true);
+	(void)rmdir(log);
+	files_of(c->meta, true);
 }
 
 int
@@ -203,7 +215,7 @@ volume_format(const struct config *c, char why[256])
 	}
 	err = make_dirs(c, &made, why);
 	if (err == 0 && (err = fill(c, &vol, shares, why)) < 0)
-		files_of(c->meta, true);
+		unmake_metadata(c);
 	unmake_dirs(&made, err < 0);
 	return err;
 }

@@ -13,8 +13,8 @@ for c in format serve status flush fsck gc info backup config version; do
 	expect "$c --help"       0 "usage: dittofs $c"        "$binary" $c --help
 	expect "$c --nonsense"   2 "usage: dittofs $c"        "$binary" $c --nonsense
 done
-expect "version"                 0 '^dittofs [0-9.]+, volume format 1' "$binary" version
-expect "version --json"          0 '"format": 1'              "$binary" version --json
+expect "version"                 0 '^dittofs [0-9.]+, volume format 2' "$binary" version
+expect "version --json"          0 '"format": 2'              "$binary" version --json
 
 expect "serve without a volume"  1 'dittofs format'           "$binary" serve "$v"
 expect "format"                  0 'made a volume with /export' "$binary" format "$v"

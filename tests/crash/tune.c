@@ -21,6 +21,7 @@ static const struct choice choices[] = {
 	{ "metadata_cache", { "8MiB", "8MiB", "32MiB", "128MiB" } },
 	{ "inodes", { "1024", "1024", "2048", "262144" } },
 	{ "max_size", { "64MiB", "64MiB", "128MiB", "512MiB" } },
+	{ "metadata_log", { "1MiB", "1MiB", "8MiB", "64MiB" } },
 	{ "upload_delay", { "50ms", "200ms", "1s", "5s" } },
 	/* objects in a local directory have no disk cache by themselves */
 	{ "# cache_dir", { "[cache]", "[cache]", "[cache]", NULL } },

@@ -126,7 +126,7 @@ attr_of(struct fref f)
 HELPER void
 world_open(int cores)
 {
-	struct kv_opts o = { .path = world.db, .cache_bytes = 16 * MIB, .memtable_bytes = 32 * MIB };
+	struct kv_opts o = { .path = world.db, .cache_bytes = 16 * MIB, .memtable_bytes = 32 * MIB, .log_bytes = 16 * MIB };
 	struct meta_opts m = { .volume = &world.vol, .shares = world.share, .max_inodes = world.max_inodes,
 	                       .max_names = world.max_names };
 	struct attr root;
@@ -152,7 +152,7 @@ world_close(void)
 HELPER void
 world_start(int cores)
 {
-	struct kv_opts o = { .path = world.db, .create = true, .cache_bytes = 16 * MIB, .memtable_bytes = 32 * MIB };
+	struct kv_opts o = { .path = world.db, .create = true, .cache_bytes = 16 * MIB, .memtable_bytes = 32 * MIB, .log_bytes = 16 * MIB };
 	char why[256] = "";
 
 	log_set_level(LOG_ERROR);

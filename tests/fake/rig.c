@@ -155,29 +155,12 @@ rig_copy(const char *from, const char *to)
 }
 
 void
-rig_wal_path(const char *from, char out[512])
+rig_break_mlog(const char *from)
 {
-	DIR *d = opendir(from);
-	struct dirent *e;
-	unsigned long best = 0;
-
-	while (d && (e = readdir(d)))
-		if (strstr(e->d_name, ".log") && strtoul(e->d_name, NULL, 10) >= best) {
-			best = strtoul(e->d_name, NULL, 10);
-			snprintf(out, 512, "%s/%.200s", from, e->d_name);
-		}
-	if (best == 0)
-		fail("no log");
-	closedir(d);
-}
-
-void
-rig_break_wal(const char *from)
-{
-	char wal[512], link[64], target[512];
+	char logs[512], link[64], target[512];
 	int full = open("/dev/full", O_WRONLY), broken = 0;
 
-	rig_wal_path(from, wal);
+	snprintf(logs, sizeof(logs), "%s/mlog/", from);
 	for (int fd = 3; fd < 256; fd++) {
 		ssize_t n;
 
@@ -186,7 +169,7 @@ rig_break_wal(const char *from)
 		if (n <= 0)
 			continue;
 		target[n] = 0;
-		if (strcmp(target, wal) == 0)
+		if (strncmp(target, logs, strlen(logs)) == 0)
 			broken += dup2(full, fd) == fd;
 	}
 	close(full);

@@ -34,9 +34,7 @@ void rig_dir_remove(void);
 /* Copies a directory as it is now: what a kill -9 at this instant would leave. */
 void rig_copy(const char *from, const char *to);
 
-/* The newest write-ahead log in a RocksDB directory. */
-void rig_wal_path(const char *dir, char out[512]);
-/* Points the open log at a device without room; what a broken disk looks like to RocksDB. */
-void rig_break_wal(const char *dir);
+/* Points the open segments of the metadata log at a device without room; what a broken disk looks like. */
+void rig_break_mlog(const char *dir);
 
 #endif

@@ -74,7 +74,7 @@ Test(ino, none_when_none_can_be_reserved)
 
 	world_start(1);
 	log_set_level(LOG_ERROR - 1);
-	rig_break_wal(world.db);
+	rig_break_mlog(world.db);
 	cr_assert(eq(int, rig_call(0, start_asks, NULL), -EIO));
 	for (int i = 0; i < ASKS; i++)
 		got += asks[i].part.op.res == 0;

@@ -427,7 +427,7 @@ Test(inode, data_outlives_a_removal_that_failed)
 	g.g.inode->file = FAKE_FILE;
 	put(&g);
 	log_set_level(LOG_ERROR - 1);
-	rig_break_wal(world.db);
+	rig_break_mlog(world.db);
 	cr_assert(eq(int, do_unlink(&superuser, world.root, "f", false), -EIO));
 	cr_assert(eq(int, fake.forgotten, 0));
 	/* Nothing can be changed any more. */

@@ -42,7 +42,7 @@ copier_and_workers(int me)
 static void
 check_at(const char *path)
 {
-	struct kv_opts o = { .path = path, .cache_bytes = 8 * MIB, .memtable_bytes = 8 * MIB };
+	struct kv_opts o = { .path = path, .cache_bytes = 8 * MIB, .memtable_bytes = 8 * MIB, .log_bytes = 16 * MIB };
 	char why[256];
 
 	cr_assert(kv_open(&o, why) == 0, "%s", why);

@@ -51,7 +51,13 @@ Test(meta_volume, format_and_load)
 	world.vol.format_version = FORMAT_VERSION + 1;
 	put_now(key, key_volume(key), val, volume_encode(val, &world.vol));
 	cr_assert(eq(int, meta_load(&vol, s, 2, &n, why), -E_FORMAT));
-	cr_assert(strstr(why, "version 2") != NULL, "%s", why);
+	cr_assert(strstr(why, "version 3") != NULL, "%s", why);
+	world.vol.format_version = 1;
+	put_now(key, key_volume(key), val, volume_encode(val, &world.vol));
+	cr_assert(eq(int, meta_load(&vol, s, 2, &n, why), 0));
+	cr_assert(eq(int, meta_upgrade(&vol, why), 0));
+	cr_assert(eq(int, meta_load(&vol, s, 2, &n, why), 0));
+	cr_assert(eq(int, vol.format_version, FORMAT_VERSION));
 	val[0] = 2;
 	put_now(key, key_volume(key), val, VOLUME_BYTES_MAX);
 	cr_assert(eq(int, meta_load(&vol, s, 2, &n, why), -E_FORMAT));

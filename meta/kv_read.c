@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "meta/kv_impl.h"
+
+/* An inline iterator gives up to a worker after so many deleted keys in a row. */
+#define SKIP_MAX 512
+
+/*
+ * Of a table file that is not open, as most are not when a large database has just been opened, a read at
+ * block-cache tier says that the key is there with an empty value: TableCache::Get calls that "may
+ * exist", and the C interface does not tell.  No record of ours is empty but a chunk's whose slices have all
+ * gone, so then a worker looks.
+ */
+static bool
+is_guess(const rocksdb_readoptions_t *ro, size_t len)
+{
+	return ro == kv.ro_mem && len == 0;
+}
+
+/* The value's length, copied up to cap; -EAGAIN: not in memory. */
+static int
+get_copy(const rocksdb_readoptions_t *ro, const void *key, size_t klen, void *out, uint32_t cap)
+{
+	char *msg = NULL;
+	rocksdb_pinnableslice_t *s = rocksdb_get_pinned(kv.db, ro, key, klen, &msg);
+	const char *val;
+	size_t len;
+
+	if (msg)
+		return kv_status(msg);
+	if (!s)
+		return -ENOENT;
+	val = rocksdb_pinnableslice_value(s, &len);
+	memcpy(out, val, MIN(len, cap));
+	rocksdb_pinnableslice_destroy(s);
+	if (is_guess(ro, len))
+		return -EAGAIN;
+	return len > INT32_MAX ? -E_DAMAGED : (int)len;
+}
+
+static int
+get_work(struct work *work)
+{
+	struct kv_get *g = container_of(work, struct kv_get, work);
+
+	return get_copy(kv.ro_disk, g->key, g->klen, g->out, g->cap);
+}
+
+enum op_state
+kv_get(struct kv_get *g, const void *key, size_t klen, void *out, uint32_t cap, struct op *op)
+{
+	int res = get_copy(kv.ro_mem, key, klen, out, cap);
+
+	kv_count(&kv_counters()->gets);
+	if (res != -EAGAIN)
+		return op_done(op, res);
+	assert(klen <= sizeof(g->key));
+	kv_count(&kv_counters()->misses);
+	memcpy(g->key, key, klen);
+	g->klen = (uint16_t)klen;
+	g->out = out;
+	g->cap = cap;
+	return worker_run(&g->work, get_work, op);
+}
+
+int
+kv_get_try(const void *key, size_t klen, void *out, uint32_t cap)
+{
+	kv_count(&kv_counters()->gets);
+	return get_copy(kv.ro_mem, key, klen, out, cap);
+}
+
+static int
+get_any(struct kv_get_any *g, const rocksdb_readoptions_t *ro)
+{
+	char *msg = NULL;
+	size_t len;
+	char *val = rocksdb_get(kv.db, ro, (const char *)g->key, g->klen, &len, &msg);
+
+	g->out = NULL;
+	g->len = 0;
+	if (msg)
+		return kv_status(msg);
+	if (!val)
+		return -ENOENT;
+	if (is_guess(ro, len) || len > INT32_MAX) {
+		rocksdb_free(val);
+		return len == 0 ? -EAGAIN : -E_DAMAGED;
+	}
+	g->out = val;
+	g->len = (uint32_t)len;
+	return (int)len;
+}
+
+static int
+get_any_work(struct work *work)
+{
+	return get_any(container_of(work, struct kv_get_any, work), kv.ro_disk);
+}
+
+enum op_state
+kv_get_any(struct kv_get_any *g, const void *key, size_t klen, struct op *op)
+{
+	int res;
+
+	assert(klen <= sizeof(g->key));
+	memcpy(g->key, key, klen);
+	g->klen = (uint16_t)klen;
+	kv_count(&kv_counters()->gets);
+	res = get_any(g, kv.ro_mem);
+	if (res != -EAGAIN)
+		return op_done(op, res);
+	kv_count(&kv_counters()->misses);
+	return worker_run(&g->work, get_any_work, op);
+}
+
+int
+kv_get_now(const void *key, size_t klen, void *out, uint32_t cap)
+{
+	return get_copy(kv.ro_disk, key, klen, out, cap);
+}
+
+static int
+scan(struct kv_scan *s, bool in_memory)
+{
+	rocksdb_readoptions_t *ro = rocksdb_readoptions_create();
+	rocksdb_iterator_t *it;
+	char *msg = NULL;
+	int res = 0;
+
+	if (in_memory) {
+		rocksdb_readoptions_set_read_tier(ro, 1);
+		rocksdb_readoptions_set_max_skippable_internal_keys(ro, SKIP_MAX);
+	}
+	/* The bound also keeps it from wading through what was deleted behind the range. */
+	rocksdb_readoptions_set_iterate_upper_bound(ro, (const char *)s->to, s->to_len);
+	it = rocksdb_create_iterator(kv.db, ro);
+	for (rocksdb_iter_seek(it, (const char *)s->from, s->from_len); rocksdb_iter_valid(it);
+	     rocksdb_iter_next(it)) {
+		size_t klen, vlen;
+		const char *key = rocksdb_iter_key(it, &klen), *val = rocksdb_iter_value(it, &vlen);
+
+		res = s->fn(s->arg, key, klen, val, vlen);
+		if (res)
+			break;
+	}
+	if (!res) {
+		rocksdb_iter_get_error(it, &msg);
+		res = msg ? kv_status(msg) : 0;
+	}
+	rocksdb_iter_destroy(it);
+	rocksdb_readoptions_destroy(ro);
+	return res;
+}
+
+static int
+scan_work(struct work *work)
+{
+	return scan(container_of(work, struct kv_scan, work), false);
+}
+
+enum op_state
+kv_scan(struct kv_scan *s, void (*reset)(void *arg), struct op *op)
+{
+	int res = scan(s, true);
+
+	kv_count(&kv_counters()->gets);
+	if (res != -EAGAIN)
+		return op_done(op, res);
+	kv_count(&kv_counters()->misses);
+	reset(s->arg);
+	return worker_run(&s->work, scan_work, op);
+}
+
+int
+kv_scan_try(struct kv_scan *s)
+{
+	kv_count(&kv_counters()->gets);
+	return scan(s, true);
+}
+
+int
+kv_scan_now(struct kv_scan *s)
+{
+	return scan(s, false);
+}
