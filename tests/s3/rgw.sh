@@ -216,7 +216,8 @@ make_bucket() {
 		-H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --user "$ACCESS_KEY:$SECRET_KEY" "http://127.0.0.1:$PORT/$BUCKET") &&
 		[ "$code" = 200 ]; do
 		n=$((n + 1))
-		[ $n -lt 300 ] && up client.rgw || { tail -n 15 "$DIR/client.rgw.log" >&2; end_all; die "no bucket (HTTP $code)"; }
+		# it may not have written its pid yet
+		[ $n -lt 40 ] || { [ $n -lt 300 ] && up client.rgw; } || { tail -n 15 "$DIR/client.rgw.log" >&2; end_all; die "no bucket (HTTP $code)"; }
 		sleep 0.05
 	done
 	: >"$DIR/seeded"
