@@ -146,7 +146,7 @@ kv_write(struct kv_write *w, struct kv_batch *b, struct op *op)
 int
 kv_write_now(struct kv_batch *b)
 {
-	uint64_t ticket;
+	uint64_t ticket = 0;
 	int res;
 
 	if (mlog_is_broken())
