@@ -216,6 +216,20 @@ waiters_resume(struct shard_msg *m)
 	}
 }
 
+/* A group's, put before those of the groups before it. */
+static void
+waiters_take(struct mlog_wait **list, struct group *g)
+{
+	struct mlog_wait **end = &g->waiters;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = *list;
+	*list = g->waiters;
+	g->waiters = NULL;
+}
+
+/* The newest first; each core gets its own in turn, in one message. */
 static void
 waiters_answer(struct mlog_wait *waiters, int res)
 {
@@ -254,16 +268,8 @@ fail(const struct group *g, int err)
 	log_error("metadata: writing the log failed, refusing all changes from now on: %s at %u: %s", g->path, g->off,
 	          strerror(-err));
 	pthread_mutex_lock(&ml.lock);
-	for (int i = 0; i < GROUPS; i++) {
-		struct mlog_wait *w = ml.group[i].waiters, *next;
-
-		for (; w; w = next) {
-			next = w->next;
-			w->next = all;
-			all = w;
-		}
-		ml.group[i].waiters = NULL;
-	}
+	for (int i = 0; i < GROUPS; i++)
+		waiters_take(&all, &ml.group[i]);
 	pthread_mutex_unlock(&ml.lock);
 	waiters_answer(all, -EIO);
 }
@@ -274,26 +280,7 @@ group_acked(struct group *g, struct mlog_wait **waiters)
 	crash_synced(g->path, (uint64_t)g->off + ROUND_UP(g->len, PAGE));
 	atomic_store(&ml.durable, g->number);
 	ml.tail_durable = MAX(ml.tail_durable, g->tail);
-	while (g->waiters) { /* both lists have the newest first */
-		struct mlog_wait *w = g->waiters;
-
-		g->waiters = w->next;
-		w->next = *waiters;
-		*waiters = w;
-	}
-}
-
-static struct mlog_wait *
-reversed(struct mlog_wait *w)
-{
-	struct mlog_wait *out = NULL, *next;
-
-	for (; w; w = next) {
-		next = w->next;
-		w->next = out;
-		out = w;
-	}
-	return out;
+	waiters_take(waiters, g);
 }
 
 static void
@@ -317,7 +304,7 @@ group_done(struct group *g)
 	pthread_mutex_unlock(&ml.lock);
 	me.look = true;
 	crash_point("mlog.durable");
-	waiters_answer(reversed(waiters), 0);
+	waiters_answer(waiters, 0);
 }
 
 /* ---- to the disk ---- */
