@@ -1,83 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-#include <criterion/new/assert.h>
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "meta/kv.h"
 #include "meta/mlog_impl.h"
-#include "reactor/log.h"
-#include "tests/fake/rig.h"
-
-static char db[128], copy[128];
-/* A copy of files beside a flush is no instant: as a rule the log is so long that none comes by itself. */
-static uint64_t log_bytes = 16 * MIB;
-
-static int
-open_at(const char *path, bool create, char why[256])
-{
-	struct kv_opts o = { .path = path, .create = create, .cache_bytes = 8 * MIB, .memtable_bytes = 8 * MIB,
-	                     .log_bytes = log_bytes };
-
-	return kv_open(&o, why);
-}
-
-static void
-must_open(const char *path, bool create)
-{
-	char why[256] = "";
-	int err = open_at(path, create, why);
-
-	cr_assert(err == 0, "%d %s", err, why);
-}
-
-static void
-setup(void)
-{
-	log_set_level(LOG_ERROR); /* every cut tail is worth a warning */
-	snprintf(db, sizeof(db), "%s/db", rig_dir());
-	snprintf(copy, sizeof(copy), "%s/copy", rig_dir());
-}
-
-static int
-put_now(const char *key, const void *val, size_t len)
-{
-	struct kv_batch *b = kv_batch_new();
-	int res;
-
-	kv_batch_put(b, key, strlen(key), val, len);
-	res = kv_write_now(b);
-	kv_batch_free(b);
-	return res;
-}
-
-static int
-put_n(int i)
-{
-	char key[32];
-
-	snprintf(key, sizeof(key), "key%06d", i);
-	return put_now(key, &i, sizeof(i));
-}
-
-static bool
-has_n(int i)
-{
-	char key[32];
-	int got = 0;
-	int res;
-
-	snprintf(key, sizeof(key), "key%06d", i);
-	res = kv_get_now(key, strlen(key), &got, sizeof(got));
-	if (res == -ENOENT)
-		return false;
-	cr_assert(res == sizeof(got) && got == i);
-	return true;
-}
+#include "tests/unit/kv_rig.h"
 
 Test(kv, open_tells_what_is_wrong, .init = setup, .fini = rig_dir_remove)
 {
@@ -162,106 +88,6 @@ Test(kv, batches_and_merges_survive, .init = setup, .fini = rig_dir_remove)
 	cr_assert(eq(int, kv_get_now("Pwide", 5, out, sizeof(out)), 24));
 	cr_assert(eq(u64, get_le64(out), 21));
 	kv_close();
-}
-
-struct seen { int n, stop_at; char first, last; };
-
-static int
-see(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
-{
-	struct seen *s = arg;
-	char last = ((const char *)key)[klen - 1];
-
-	(void)val;
-	(void)vlen;
-	if (s->n++ == 0)
-		s->first = last;
-	s->last = last;
-	return s->n == s->stop_at ? 77 : 0;
-}
-
-static void
-see_nothing(void *arg)
-{
-	((struct seen *)arg)->n = 0;
-}
-
-static struct kv_scan
-scan_of(const char *from, const char *to, struct seen *s)
-{
-	struct kv_scan k = { .from_len = (uint16_t)strlen(from), .to_len = (uint16_t)strlen(to), .fn = see, .arg = s };
-
-	memcpy(k.from, from, k.from_len);
-	memcpy(k.to, to, k.to_len);
-	return k;
-}
-
-static enum op_state
-start_scan(void *arg, struct op *op)
-{
-	return kv_scan(arg, see_nothing, op);
-}
-
-struct get { struct kv_get g; const char *key; char out[64]; };
-
-static enum op_state
-start_get(void *arg, struct op *op)
-{
-	struct get *g = arg;
-
-	return kv_get(&g->g, g->key, strlen(g->key), g->out, sizeof(g->out), op);
-}
-
-struct get_any { struct kv_get_any g; const char *key; };
-
-static enum op_state
-start_get_any(void *arg, struct op *op)
-{
-	struct get_any *g = arg;
-
-	return kv_get_any(&g->g, g->key, strlen(g->key), op);
-}
-
-/* From memory inline, and after a restart, from a cold table file, through a worker. */
-Test(kv, reads_warm_and_cold, .init = setup, .fini = rig_dir_remove)
-{
-	char big[100000];
-
-	memset(big, 'b', sizeof(big));
-	for (int cold = 0; cold < 2; cold++) {
-		struct seen s = { 0 }, t = { .stop_at = 2 };
-		struct kv_scan k = scan_of("ka", "kz", &s), l = scan_of("k", "l", &t);
-		struct get g = { .key = "kb" };
-		struct get_any a = { .key = "kBig" };
-		struct kv_stats st;
-
-		must_open(db, !cold);
-		if (!cold) {
-			char key[3] = "k?";
-
-			for (key[1] = 'a'; key[1] <= 'z'; key[1]++)
-				cr_assert(eq(int, put_now(key, key + 1, 1), 0));
-			cr_assert(eq(int, put_now("kBig", big, sizeof(big)), 0));
-		}
-		rig_start(1, NULL, NULL);
-		cr_assert(eq(int, rig_call(0, start_scan, &k), 0));
-		cr_assert(s.n == 25 && s.first == 'a' && s.last == 'y');
-		cr_assert(eq(int, rig_call(0, start_scan, &l), 77));
-		cr_assert(eq(int, t.n, 2));
-		cr_assert(eq(int, rig_call(0, start_get, &g), 1));
-		cr_assert(g.out[0] == 'b');
-		g.key = "nothing";
-		cr_assert(eq(int, rig_call(0, start_get, &g), -ENOENT));
-		cr_assert(eq(int, rig_call(0, start_get_any, &a), sizeof(big)));
-		cr_assert(a.g.len == sizeof(big) && memcmp(a.g.out, big, sizeof(big)) == 0);
-		free(a.g.out);
-		a.key = "kNone";
-		cr_assert(eq(int, rig_call(0, start_get_any, &a), -ENOENT));
-		rig_stop();
-		kv_stats(&st);
-		cr_assert(cold ? st.get_misses > 0 : st.get_misses == 0);
-		kv_close();
-	}
 }
 
 /* ---- group commit ---- */
@@ -421,30 +247,6 @@ Test(kv, fails_stop_when_the_log_breaks, .init = setup, .fini = rig_dir_remove)
 
 /* ---- after a crash ---- */
 
-static void
-add(int n)
-{
-	struct kv_batch *b = kv_batch_new();
-	uint8_t v[16];
-
-	put_le64(v, (uint64_t)n);
-	put_le64(v + 8, 1);
-	kv_batch_merge(b, "Usum", 4, v, sizeof(v));
-	kv_batch_merge(b, "Cappended", 9, v, 1);
-	cr_assert(eq(int, kv_write_now(b), 0));
-	kv_batch_free(b);
-}
-
-static void
-must_have_added(int n)
-{
-	uint8_t v[16];
-
-	cr_assert(eq(int, kv_get_now("Usum", 4, v, sizeof(v)), n ? 16 : -ENOENT));
-	cr_assert(eq(u64, n ? get_le64(v + 8) : 0, (uint64_t)n));
-	cr_assert(eq(int, kv_get_now("Cappended", 9, v, 1), n ? n : -ENOENT));
-}
-
 /* Merges add up: one replayed twice, or not at all, would show.  Killed and opened again and again. */
 Test(kv, replay_is_exact, .init = setup, .fini = rig_dir_remove, .timeout = 100)
 {
@@ -571,18 +373,6 @@ Test(kv, torn_tail_is_cut, .init = setup, .fini = rig_dir_remove, .timeout = 120
 			cr_assert(has_n(19) && has_n(30) && has_n(20) == whole);
 			kv_close();
 		}
-}
-
-static void
-flip(const char *path, off_t at)
-{
-	int fd = open(path, O_RDWR);
-	uint8_t c;
-
-	cr_assert(pread(fd, &c, 1, at) == 1);
-	c ^= 0x10;
-	cr_assert(pwrite(fd, &c, 1, at) == 1);
-	close(fd);
 }
 
 /* Nothing that was acknowledged is lost silently. */
