@@ -15,25 +15,19 @@
 #define WAL_HEADER 7u
 #define BATCH_HEADER 12u
 #define TAG_LOG_DATA 3
+#define OATH_BYTES 16
 
 enum wal_type { WAL_ZERO, WAL_FULL, WAL_FIRST, WAL_MIDDLE, WAL_LAST };
 
 static const uint8_t oath_magic[8] = { 'd', 'i', 't', 't', 'o', 'W', 'A', 'L' };
 
-void
-kv_oath_encode(uint8_t out[KV_OATH_BYTES], uint64_t durable_seq)
-{
-	memcpy(out, oath_magic, sizeof(oath_magic));
-	put_le64(out + sizeof(oath_magic), durable_seq);
-}
-
 /* The end of a batch: tag, length, oath.  Of a group that RocksDB has merged it is the last member's. */
 static uint64_t
 oath_find(const uint8_t *batch, size_t len)
 {
-	const uint8_t *p = batch + len - KV_OATH_BYTES;
+	const uint8_t *p = batch + len - OATH_BYTES;
 
-	if (len < BATCH_HEADER + 2 + KV_OATH_BYTES || p[-2] != TAG_LOG_DATA || p[-1] != KV_OATH_BYTES ||
+	if (len < BATCH_HEADER + 2 + OATH_BYTES || p[-2] != TAG_LOG_DATA || p[-1] != OATH_BYTES ||
 	    memcmp(p, oath_magic, sizeof(oath_magic)) != 0)
 		return 0;
 	return get_le64(p + sizeof(oath_magic));
@@ -75,7 +69,6 @@ wal_batch(struct wal *w, const uint8_t *p, size_t len, size_t off)
 	if (w->next_seq && seq > w->next_seq)
 		wal_bad(w, off);
 	w->next_seq = MAX(w->next_seq, seq + get_le32(p + 8));
-	w->r->batches++;
 	w->r->sworn_seq = MAX(w->r->sworn_seq, oath);
 	if (w->r->torn_seq && oath >= w->r->torn_seq)
 		w->r->damaged = true;

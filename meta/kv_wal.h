@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looks through RocksDB's write-ahead logs before RocksDB opens them, to tell a
- * torn tail from damage.  After a power cut anything may stand behind the last
- * sync, and recovery just stops there.  But recovery would stop as quietly at
- * damage in the middle and drop what was acknowledged after it.
+ * Only for the upgrade of a volume from before there was a log of our own (format version 1,
+ * see mlog.h): its last changes are in RocksDB's write-ahead logs.  Nothing is written there any more,
+ * so in all later volumes these are empty.
  *
- * So every batch ends with an oath: up to which sequence number all was durable
- * when it was written.  A bad record is damage when a good one behind it swears
+ * Looks through them before RocksDB opens them, to tell a torn tail from damage.  After a
+ * power cut anything may stand behind the last sync, and recovery just stops there.  But
+ * recovery would stop as quietly at damage in the middle and drop what was acknowledged after it.
+ *
+ * So every batch ends with an oath, as log data: "dittoWAL" and, le64, up to which sequence number all was
+ * durable when it was written.  A bad record is damage when a good one behind it swears
  * that it was durable.  (The very last sync has no later witness: there damage
  * and a torn tail look the same.)
  *
@@ -19,12 +22,7 @@
 
 #include "reactor/base.h"
 
-#define KV_OATH_BYTES 16
-/* The log data that ends every batch. */
-void kv_oath_encode(uint8_t out[KV_OATH_BYTES], uint64_t durable_seq);
-
 struct kv_wal_report {
-	uint64_t batches;      /* good ones */
 	uint64_t sworn_seq;    /* the greatest oath found, 0: none */
 	uint64_t torn_seq;     /* the sequence number expected at the first bad place, 0: none is bad */
 	bool damaged;          /* something behind the bad place swears that it was durable */

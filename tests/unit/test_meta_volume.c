@@ -2,6 +2,7 @@
 /* Formatting and loading, recorded replies, usage and FSSTAT. */
 #include "meta/usage.h"
 #include "tests/fake/meta_world.h"
+#include "tests/fake/old_db.h"
 
 static void
 setup(void)
@@ -69,6 +70,105 @@ Test(meta_volume, format_and_load)
 	cr_assert(eq(int, meta_load(&vol, s, 2, &n, why), 0));
 	kv_close();
 	world_open(1);
+}
+
+static int
+to_old(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
+{
+	uint8_t v[VOLUME_BYTES_MAX];
+	struct volume vol;
+	char kind = *(const char *)key;
+
+	(void)arg;
+	if (kind == 'L') /* there was no log of our own */
+		return 0;
+	if (kind == 'V') {
+		cr_assert(eq(int, volume_decode(&vol, val, vlen), 0));
+		vol.format_version = 1;
+		vlen = volume_encode(v, &vol);
+		val = v;
+	}
+	old_db_put(key, klen, val, vlen, kind == 'U' || kind == 'P' || kind == 'C');
+	return 0;
+}
+
+/* What the table files say, which is what a program that knows no log of ours sees. */
+static uint32_t
+version_without_the_log(const char *path)
+{
+	rocksdb_readoptions_t *ro = rocksdb_readoptions_create();
+	uint8_t key[8];
+	struct volume vol;
+	char *msg = NULL, *val;
+	size_t len;
+
+	old.op = rocksdb_options_create();
+	old.db = rocksdb_open_for_read_only(old.op, path, 0, &msg);
+	cr_assert(old.db != NULL, "%s", msg);
+	val = rocksdb_get(old.db, ro, (const char *)key, key_volume(key), &len, &msg);
+	cr_assert(val && volume_decode(&vol, (const uint8_t *)val, len) == 0);
+	rocksdb_free(val);
+	rocksdb_readoptions_destroy(ro);
+	rocksdb_close(old.db);
+	rocksdb_options_destroy(old.op);
+	return vol.format_version;
+}
+
+/* Killed when all that it has is in RocksDB's log; killed again when it has just been upgraded, and after changes. */
+Test(meta_volume, an_old_volume_is_upgraded)
+{
+	struct kv_scan all = { .from_len = 1, .to = { 0xff }, .to_len = 1, .fn = to_old };
+	struct share_rec s[2];
+	struct volume vol;
+	char path[160], why[256] = "";
+	uint64_t inodes;
+	int n = 0;
+
+	for (int i = 0; i < 30; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "f%d", i);
+		mkfile(mkdir_in(world.root, name), "file");
+	}
+	inodes = world_check();
+	world_close();
+
+	open_db();
+	snprintf(path, sizeof(path), "%s/old", rig_dir());
+	old_db_open(path);
+	cr_assert(eq(int, kv_scan_now(&all), 0));
+	old_db_sync();
+	kv_close();
+	snprintf(world.db, sizeof(world.db), "%s/oldcopy", rig_dir());
+	rig_copy(path, world.db);
+	old_db_close();
+
+	open_db();
+	cr_assert(eq(int, meta_load(&vol, s, 2, &n, why), 0));
+	cr_assert(vol.format_version == 1 && n == 1);
+	cr_assert(eq(int, meta_upgrade(&vol, why), 0));
+	snprintf(path, sizeof(path), "%s/upgraded", rig_dir());
+	rig_copy(world.db, path);
+	kv_close();
+	cr_assert(eq(int, version_without_the_log(path), FORMAT_VERSION));
+
+	snprintf(world.db, sizeof(world.db), "%s", path);
+	world_open(2);
+	cr_assert(eq(int, world.vol.format_version, FORMAT_VERSION));
+	cr_assert(eq(u64, world_check(), inodes));
+	for (int i = 0; i < 10; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "new%d", i);
+		mkfile(world.root, name);
+	}
+	snprintf(path, sizeof(path), "%s/killed", rig_dir());
+	rig_copy(world.db, path);
+	world_close();
+	snprintf(world.db, sizeof(world.db), "%s", path);
+	world_open(1);
+	cr_assert(eq(u64, world_check(), inodes + 10));
+	cr_assert(eq(int, do_lookup(&superuser, world.root, "new9", NULL), 0));
 }
 
 /* ---- recorded replies ---- */
