@@ -47,7 +47,5 @@ int kv_status(char *msg);
  * *begun: there was a log before.
  */
 int kv_recover(const char *log_dir, bool *begun, char why[256]);
-/* Blocking: all that was applied before is in table files then. */
-int kv_flush(void);
 
 #endif
