@@ -84,6 +84,12 @@ assoc_get(const struct assoc *a, uint64_t key, void *body)
 }
 
 bool
+assoc_has(const struct assoc *a, uint64_t key)
+{
+	return key != 0 && way_of(set_of(a, key), key) < ASSOC_WAYS;
+}
+
+bool
 assoc_look(const struct assoc *a, uint64_t key, void *body)
 {
 	struct set *s = set_of(a, key);

@@ -29,6 +29,7 @@ void assoc_fini(struct assoc *a);
 
 /* The owner.  A copy of what was put last, or false: not there; key 0 never is. */
 bool assoc_get(const struct assoc *a, uint64_t key, void *body);
+bool assoc_has(const struct assoc *a, uint64_t key);
 void assoc_put(struct assoc *a, uint64_t key, const void *body);
 void assoc_drop(struct assoc *a, uint64_t key);
 

@@ -64,6 +64,12 @@ attrcache_get(uint64_t ino, struct attr *out)
 }
 
 bool
+attrcache_has(uint64_t ino)
+{
+	return assoc_has(own(), ino);
+}
+
+bool
 attrcache_look(uint64_t ino, struct attr *out)
 {
 	struct brief b;

@@ -21,6 +21,7 @@ uint64_t attrcache_max(void);          /* of all cores together */
 
 /* The owner's core. */
 bool attrcache_get(uint64_t ino, struct attr *out);
+bool attrcache_has(uint64_t ino);
 /* False: it stays out, being of a kind that is rare or about to change. */
 bool attrcache_put(const struct attr *a);
 void attrcache_drop(uint64_t ino);

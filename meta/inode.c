@@ -203,12 +203,10 @@ inode_put(struct inode *i)
 void
 inode_show(struct inode *i)
 {
-	struct attr there;
-
 	/* A file that is being written would be hidden again at once. */
 	if (i->attr.dirty > 0 || reactor_cores() == 1)
 		return;
-	if (!i->shown || !attrcache_get(i->ino, &there)) /* which forgets */
+	if (!i->shown || !attrcache_has(i->ino)) /* which forgets */
 		i->shown = attrcache_put(&i->attr);
 }
 

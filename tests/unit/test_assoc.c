@@ -58,6 +58,7 @@ Test(assoc, finds_the_last_or_nothing)
 
 		key = key % KEYS + 1;
 		there = assoc_get(&a, key, &t);
+		cr_assert(assoc_has(&a, key) == there);
 		cr_assert(eq(int, assoc_look(&a, key, &same), there)); /* nobody is at it */
 		if (there)
 			cr_assert(t.key == key && t.value == model[key] && model[key] != 0 && same.value == t.value);
