@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.." || exit 1
 logs=build/check
 mkdir -p "$logs"
 jobs=$(nproc)
-passed=0 failed=0 skipped=0 table=
+passed=0 failed=0 skipped=0 table= what_failed=
 last= line=() # of those that run beside the others: the last one's process, their names
 
 # What runs in the background does not hear Ctrl-C by itself.
@@ -14,13 +14,15 @@ trap 'trap - TERM; kill 0' INT TERM
 
 wanted() { case " ${SUITES:-$1} " in *" $1 "*) ;; *) return 1 ;; esac; }
 
-# count NAME STATUS SECONDS: adds the closing line of its log to the sum.
+# count NAME STATUS SECONDS: adds the closing line of its log to the sum, and the lines that tell of failures to those
+# that are shown once more at the end.
 count() {
 	local name=$1 rc=$2 line p f s
 	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$logs/$name.log" | tail -n 1)
 	read -r p _ f _ s _ <<<"${line:-0 passed, 0 failed, 0 skipped}"
 	[ "$rc" = 0 ] || [ "$f" != 0 ] || f=1
 	[ -n "$line" ] || { [ "$rc" = 0 ] && p=1; }
+	[ "$f" = 0 ] || what_failed+="== $name"$'\n'$(grep -E -A 6 '(^| )FAIL(ED)?( |$)|^not ok |Error [0-9]+$' "$logs/$name.log" | head -n 40)$'\n'
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	table+=$(printf '%-16s %7d %7d %8d %6d s' "$name" "$p" "$f" "$s" "$3")$'\n'
 }
@@ -96,5 +98,6 @@ suite benchmarks   build bench-check
 join
 
 printf '\n%-16s %7s %7s %8s %8s\n%s\n' SUITE passed failed skipped time "$table"
+[ -z "$what_failed" ] || printf 'What failed, once more (whole logs: %s):\n%s\n' "$logs" "$what_failed"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

@@ -148,9 +148,9 @@ rig_copy(const char *from, const char *to)
 {
 	char cmd[1024];
 
-	/* A file may go away meanwhile, as RocksDB removes those that it no longer needs. */
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s' && { cp -a '%s' '%s' 2>/dev/null || test -f '%s/CURRENT'; }",
-	         to, from, to, to);
+	/* This process stands still meanwhile: a file that RocksDB makes or removes would be in one half only. */
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'; kill -STOP $PPID; cp -a '%s' '%s'; rc=$?; kill -CONT $PPID; exit $rc",
+	         to, from, to);
 	shell(cmd);
 }
 
