@@ -46,6 +46,13 @@ struct reactor_opts {
 };
 
 /*
+ * Raises this process's soft limits (descriptors, locked memory) to the hard ones.  Descriptors for connections and
+ * objects that each of so many cores may have then, or -EMFILE with a sentence for the user in `why` where they are too few.
+ * Any thread.  Whoever opens files before reactor_start calls it first: with too few, one open or another
+ * fails later, by chance, in a library that says less.
+ */
+int  reactor_raise_limits(int cores, char why[256]);
+/*
  * Starts the cores; returns when all have run init, or a negative errno with a
  * sentence for the user in `why` (no io_uring, memlock, too few descriptors).
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cores' threads: how they start together and end together. */
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -193,12 +194,17 @@ core_main(void *arg)
 
 /* ---- start and stop, on any other thread */
 
-static int
-check_descriptors(char why[256])
+int
+reactor_raise_limits(int n, char why[256])
 {
 	struct rlimit lim;
 	uint64_t each;
 
+	/* Only for who may not lock memory without limit. */
+	if (getrlimit(RLIMIT_MEMLOCK, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max;
+		(void)setrlimit(RLIMIT_MEMLOCK, &lim);
+	}
 	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
 		return -errno;
 	if (lim.rlim_cur < lim.rlim_max) {
@@ -207,24 +213,14 @@ check_descriptors(char why[256])
 		(void)getrlimit(RLIMIT_NOFILE, &lim);
 	}
 	/* A quarter is for files: databases, segments, rings. */
-	each = lim.rlim_cur / 4 * 3 / (uint64_t)ncores;
+	each = lim.rlim_cur / 4 * 3 / (uint64_t)n;
 	if (each < 64) {
 		snprintf(why, 256, "too few descriptors: RLIMIT_NOFILE is %llu, %d cores need at least "
 		         "%d (ulimit -n, or LimitNOFILE= of the service)",
-		         (unsigned long long)lim.rlim_cur, ncores, ncores * 86 + 4);
+		         (unsigned long long)lim.rlim_cur, n, n * 86 + 4);
 		return -EMFILE;
 	}
-	if (each < opts.max_conns) {
-		log_warn("%llu descriptors allow %llu connections a core, not %u",
-		         (unsigned long long)lim.rlim_cur, (unsigned long long)each, opts.max_conns);
-		opts.max_conns = (uint32_t)each;
-	}
-	/* Only for who may not lock memory without limit. */
-	if (getrlimit(RLIMIT_MEMLOCK, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
-		lim.rlim_cur = lim.rlim_max;
-		(void)setrlimit(RLIMIT_MEMLOCK, &lim);
-	}
-	return 0;
+	return (int)MIN(each, (uint64_t)INT_MAX);
 }
 
 static int
@@ -252,6 +248,18 @@ take_opts(const struct reactor_opts *o)
 		opts.worker_threads = 4;
 	ncores = opts.cores;
 	overcommitted = ncores > allowed_cpus();
+}
+
+static int
+limit_conns(char why[256])
+{
+	int each = reactor_raise_limits(ncores, why);
+
+	if (each >= 0 && (uint32_t)each < opts.max_conns) {
+		log_warn("the limit of descriptors allows %d connections a core, not %u", each, opts.max_conns);
+		opts.max_conns = (uint32_t)each;
+	}
+	return MIN(each, 0);
 }
 
 static int
@@ -382,7 +390,7 @@ reactor_start(const struct reactor_opts *o, char why[256])
 	why[0] = '\0';
 	take_opts(o);
 	symbol_init();
-	err = check_descriptors(why);
+	err = limit_conns(why);
 	if (err < 0)
 		goto no_cores;
 	err = make_cores(why);

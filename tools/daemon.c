@@ -175,7 +175,7 @@ daemon_run(struct config *c, char why[256])
 
 	b.d = (struct daemon){ .config = c, .started_ns = wall_ns() };
 	b.d.cores = c->cores ? (int)c->cores : usable_cores();
-	if ((err = volume_open(&b.d.vol, c, b.d.cores, why)) < 0)
+	if ((err = reactor_raise_limits(b.d.cores, why)) < 0 || (err = volume_open(&b.d.vol, c, b.d.cores, why)) < 0)
 		return err;
 	if ((err = volume_claim(&b.d.vol, c, &set, why)) < 0)
 		goto close;
