@@ -4,7 +4,7 @@ import statistics
 
 OPS, MB, ENTRIES, CPU = "ops_per_s", "mb_per_s", "entries_per_s", "server_us_per_op"
 UNIT = {OPS: "/s", MB: "MB/s", ENTRIES: "entries/s", CPU: "µs CPU a call", "p50_us": "µs", "p99_us": "µs",
-        "p50_ms": "ms", "files_per_s": "files/s", "puts_per_file": "PUTs a file", "fetched_bytes_per_op": "bytes fetched a READ"}
+        "p50_ms": "ms", "files_per_s": "files/s", "puts_per_file": "PUTs a file", "fetched_bytes_per_op": "bytes fetched a READ", "pieces": "pieces"}
 
 # id, what it says, key, field, subject, [(reference subject, its key or None for the same, bar or None, how)]
 # how: ">=" ours / reference must be at least the bar; "<=" reference / ours, at most (times slower).
@@ -15,8 +15,12 @@ ROWS = (
      [("ganesha", None, 3, ">="), ("bare", None, 0.6, ">="), ("canned", None, None, ">=")]),
     ("lookup64", "LOOKUP, 64 outstanding", "lookup@64", OPS, "dittofs",
      [("ganesha", None, 3, ">="), ("bare", None, 0.6, ">="), ("canned", None, None, ">=")]),
-    ("read4k64", "READ 4 KiB cached, 64 outstanding", "read4k@64", OPS, "dittofs",
+    ("read4k64", "READ 4 KiB cached, a file written in order, 64 outstanding", "read4k@64", OPS, "dittofs",
      [("ganesha", None, 3, ">="), ("bare", None, 0.6, ">="), ("canned", None, None, ">=")]),
+    ("read4k64_pieces", "the same, pieces that this file is in", "read4k@64", "pieces", "dittofs", []),
+    ("scattered64", "READ 4 KiB cached, a file written again at random, 64 outstanding", "read4k scattered@64", OPS, "dittofs",
+     [("ganesha", None, 3, ">="), ("bare", "read4k@64", 0.6, ">=")]),
+    ("scattered64_pieces", "the same, pieces that this file is in", "read4k scattered@64", "pieces", "dittofs", []),
     ("mix64", "mix, 64 outstanding", "mix@64", OPS, "dittofs", [("ganesha", None, None, ">=")]),
     ("getattr1", "GETATTR, one at a time", "getattr@1", OPS, "dittofs",
      [("ganesha", None, None, ">="), ("bare", None, None, ">=")]),
@@ -132,7 +136,7 @@ def row(samples, ident, what, key, field, subject, references):
         ratio = ratio_of(ours, theirs)
         if ratio and how == "<=":
             ratio = 1 / ratio
-        name = who if not other_key else {"recv": "bare receive loop"}.get(other_key, other_key)
+        name = who if not other_key else {"recv": "bare receive loop", "read4k@64": who}.get(other_key, other_key)
         if who == "bare" and other_key == "metadata log@64":
             name = "bare log, 300 B records"
         found["references"].append({"who": name, "value": summary(theirs), "ratio": ratio, "bar": bar, "how": how,

@@ -14,6 +14,7 @@ import s3
 from rig import LEASH, Counters, Failed, SyscallCounter, say, set_congestion
 
 MIB = 1 << 20
+INORDER = {"dir": "inorder"} # its file was written in order and never again; that of "load" also at random
 NAMES = ("calls", "streams", "writes", "names", "reactors", "congestion", "busy_poll", "depths", "open_loop", "count", "s3", "large", "profile")
 
 
@@ -64,7 +65,12 @@ class Bench:
 
     def calls(self, n):
         """Small calls from memory."""
-        self.both(n, ["null@64", "getattr@64", "lookup@64", "read4k@64"], "null getattr lookup read", depth=64)
+        if n == 1:
+            for server in self.servers():
+                server.load("null read", seconds=0.05, **INORDER)
+                server.settle()
+        self.both(n, ["null@64", "getattr@64", "lookup@64", "read4k@64"], "null getattr lookup read", depth=64, **INORDER)
+        self.pieces("read4k@64", n, "inorder")
         for key in ("getattr@64", "lookup@64", "read4k@64"):
             ours = self.last(key, "dittofs") or self.last(key, "ganesha")
             if ours:
@@ -72,13 +78,19 @@ class Bench:
                           "--depth", 64, "--seconds", self.seconds)
         for key, test in (("null@64", "null"), ("getattr@64", "getattr"), ("lookup@64", "lookup"), ("read4k@64", "read")):
             self.canned(n, key, test)
-        self.both(n, ["getattr@1", "lookup@1", "read4k@1"], "getattr lookup read", depth=1)
+        self.both(n, ["getattr@1", "lookup@1", "read4k@1"], "getattr lookup read", depth=1, **INORDER)
         ours = self.last("getattr@1", "dittofs")
         if ours:
             self.bare(n, "getattr@1", "bare_echo", "--request", ours["request_bytes"], "--answer",
                       ours["reply_bytes"], "--depth", 1, "--seconds", self.seconds)
         self.both(n, ["mix@64"], "getattr:50,lookup:25,read:15,write:8,create:2", depth=64)
         self.ours.settle()
+
+    def pieces(self, key, n, folder):
+        """Into the last sample of that key: how many pieces the file that it read is in."""
+        sample = self.last(key, "dittofs")
+        if sample and sample["round"] == n:
+            sample["pieces"] = self.ours.info("/export/%s/data" % folder).get("pieces")
 
     def canned(self, n, key, test):
         """A server that sends one answer to all calls, under the client that ours and ganesha have."""
@@ -111,6 +123,8 @@ class Bench:
         self.bare(n, "writesync@64", "bare_disk", "records", self.rig.dir, "--clients", 64, "--seconds", self.seconds)
         self.both(n, ["writesync@1"], "writesync", settle=True, depth=1)
         self.bare(n, "writesync@1", "bare_disk", "records", self.rig.dir, "--clients", 1, "--seconds", self.seconds)
+        self.both(n, ["read4k scattered@64"], "read", depth=64) # the file that these wrote
+        self.pieces("read4k scattered@64", n, "load")
 
     def names(self, n):
         """The namespace, one folder."""
@@ -130,7 +144,7 @@ class Bench:
     def depths(self, n):
         """How calls a second grow with what is outstanding."""
         for depth in (1, 4, 16, 64, 256):
-            self.both(n, ["sweep getattr@%d" % depth, "sweep read4k@%d" % depth], "getattr read", depth=depth)
+            self.both(n, ["sweep getattr@%d" % depth, "sweep read4k@%d" % depth], "getattr read", depth=depth, **INORDER)
             ours = self.last("sweep getattr@%d" % depth, "dittofs")
             if ours:
                 self.bare(n, "sweep getattr@%d" % depth, "bare_echo", "--request", ours["request_bytes"], "--answer",
@@ -140,12 +154,13 @@ class Bench:
         """Latency at a fixed rate, counted from when a call should have started."""
         mix = "getattr:60,lookup:25,read:15"
         for rate in (2000, 5000, 10000, 20000, 40000, 80000):
-            self.both(n, ["open %d" % rate], mix, depth=1024, conns=16, rate=rate)
-        self.both(n, ["closed"], mix, depth=64, conns=16)
+            self.both(n, ["open %d" % rate], mix, depth=1024, conns=16, rate=rate, **INORDER)
+        self.both(n, ["closed"], mix, depth=64, conns=16, **INORDER)
         for server in self.servers():
             closed = self.last("closed", server.kind)
             for share in (50, 80) if closed else ():
-                result = server.load(mix, seconds=self.seconds, depth=1024, conns=16, rate=int(closed["ops_per_s"] * share / 100))
+                result = server.load(mix, seconds=self.seconds, depth=1024, conns=16,
+                                     rate=int(closed["ops_per_s"] * share / 100), **INORDER)
                 self.add("open %d %%" % share, server.kind, n, result[0])
 
     def reactors(self, n):
@@ -159,7 +174,7 @@ class Bench:
     def congestion(self, n):
         """bbr instead of cubic, where the kernel has it: what the default of many systems costs."""
         def ask(subject):
-            results = self.ours.load("getattr read", seconds=self.seconds, depth=64)
+            results = self.ours.load("getattr read", seconds=self.seconds, depth=64, **INORDER)
             self.add("congestion getattr", subject, n, results[0])
             self.add("congestion read4k", subject, n, results[1])
             self.add("congestion seqread", subject, n, self.ours.load("seqread", seconds=self.seconds, **self.STREAM)[0])
@@ -187,7 +202,7 @@ class Bench:
         return self.rig.server("dittofs", name=name, **options)
 
     STREAM = {"depth": 16, "bytes": MIB, "size": 128, "dir": "stream"}
-    COUNTED = (("getattr", "getattr@64", {}), ("lookup", "lookup@64", {}), ("read", "read4k@64", {}),
+    COUNTED = (("getattr", "getattr@64", {}), ("lookup", "lookup@64", {}), ("read", "read4k@64", INORDER),
                ("write", "write4k@64", {}), ("seqread", "seqread@16", STREAM), ("seqwrite", "seqwrite@16", STREAM),
                ("writesync", "writesync@64", {}), ("create", "create@64", {}), ("readdirplus", "readdirplus@1", {"depth": 1}))
 

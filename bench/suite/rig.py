@@ -119,6 +119,11 @@ class Server:
         out = subprocess.run([self.rig.binary, "status", self.dir, "--json", *options], stdout=subprocess.PIPE, check=False)
         return json.loads(out.stdout) if out.returncode == 0 else {}
 
+    def info(self, path):
+        """What the metadata says of a file."""
+        out = subprocess.run([self.rig.binary, "info", self.dir, path, "--json"], stdout=subprocess.PIPE, check=False)
+        return json.loads(out.stdout) if out.returncode == 0 else {}
+
     def settle(self, seconds=30):
         """Until what was written is where it belongs, so that the next test is alone."""
         if self.kind == "ganesha":

@@ -18,7 +18,8 @@ MILLION = {"depth": 64, "files": 1000000, "dir": "million"}
 MANY = {"depth": 64, "files": 10000000, "dirs": 1000, "dir": "many"}
 # key of a sample: (what must run before, the test, its options)
 TESTS = {
-    "null@64": ("", "null", {}), "getattr@64": ("", "getattr", {}), "lookup@64": ("", "lookup", {}), "read4k@64": ("", "read", {}),
+    "null@64": ("", "null", {}), "getattr@64": ("", "getattr", {}), "lookup@64": ("", "lookup", {}), "read4k@64": ("", "read", {"dir": "inorder"}),
+    "read4k scattered@64": ("", "read", {}),
     "write4k@64": ("", "write", {}), "seqread@16": ("", "seqread", STREAM),
     "seqwrite@16": ("", "seqwrite " * 8, dict(STREAM, ops=128, fresh=True)),
     "randwrite@64": ("", "write:64,commit:1", {}), "writesync@64": ("", "writesync", {}),
