@@ -140,7 +140,8 @@ def row(samples, ident, what, key, field, subject, references):
         if who == "bare" and other_key == "metadata log@64":
             name = "bare log, 300 B records"
         found["references"].append({"who": name, "value": summary(theirs), "ratio": ratio, "bar": bar, "how": how,
-                                    "reached": reached(ratio, bar, how), "cpu": cpu_of(samples, other_key or key, who)})
+                                    "reached": reached(ratio, bar, how), "cpu": cpu_of(samples, other_key or key, who),
+                                    "subject": who, "key": other_key or key})
     return found
 
 
@@ -153,7 +154,7 @@ def reactor_row(samples, ident, what, key):
     return {"id": ident, "what": "%s: two reactors by one, from CPU a call" % what, "key": key, "unit": UNIT[CPU], "subject": "2 reactors",
             "ours": summary(two), "cpu": cpu_of(samples, key, "cores2"),
             "references": [{"who": "1 reactor", "value": summary(one), "ratio": ratio, "bar": 1.7, "how": ">=",
-                            "reached": ratio >= 1.7, "cpu": cpu_of(samples, key, "cores1")}]}
+                            "reached": ratio >= 1.7, "cpu": cpu_of(samples, key, "cores1"), "subject": "cores1", "key": key}]}
 
 
 def count_rows(counts):

@@ -55,12 +55,6 @@ def collect(binary, folder, congestion, system_congestion):
     }
 
 
-def cpu_busy(before, after):
-    """Cores in use by anybody."""
-    d = [b - a for a, b in zip(before, after)]
-    return (sum(d) - d[3] - d[4]) / max(sum(d), 1) * os.cpu_count()
-
-
 def machine_share(before, after, mine_seconds, wall_seconds):
     """How much of the machine others took meanwhile, and the host: in cores."""
     ticks = os.sysconf("SC_CLK_TCK")

@@ -128,12 +128,20 @@ def plain(symbol):
 
 
 def summary(house, stacks):
-    """Shares of the samples: by part, by thread, of the hottest functions."""
+    """
+    Shares of all samples: {"parts": {part}, "threads": {thread: {part}}, "functions": {part: {function}}, the hottest ones},
+    and "samples", how many there are.
+    """
     total = max(len(stacks), 1)
-    count = {"parts": collections.Counter(), "threads": collections.Counter(), "functions": collections.Counter()}
+    parts, threads, functions = (collections.Counter(), collections.defaultdict(collections.Counter),
+                                 collections.defaultdict(collections.Counter))
     for comm, frames in stacks:
-        count["parts"][house.part(frames)] += 1
-        count["threads"][comm] += 1
-        count["functions"][plain(frames[0][0])] += 1
-    found = {kind: {name: n / total for name, n in c.most_common(12 if kind == "functions" else None)} for kind, c in count.items()}
-    return dict(found, samples=len(stacks))
+        part = house.part(frames)
+        parts[part] += 1
+        threads[comm][part] += 1
+        functions[part][plain(frames[0][0])] += 1
+
+    def shares(counter, most=None):
+        return {name: n / total for name, n in counter.most_common(most)}
+    return {"parts": shares(parts), "threads": {t: shares(c) for t, c in threads.items()},
+            "functions": {p: shares(c, 5) for p, c in functions.items()}, "samples": len(stacks)}

@@ -21,7 +21,7 @@ NAMES = ("calls", "streams", "writes", "names", "reactors", "congestion", "busy_
 class Bench:
     def __init__(self, rig, options):
         self.rig, self.seconds, self.rounds, self.alone = rig, options.seconds, options.rounds, options.alone
-        self.ask_huge, self.huge_volume = options.huge, options.huge_volume
+        self.ask_huge, self.huge_volume, self.anyway = options.huge, options.huge_volume, options.anyway
         self.only = options.only.split(",") if options.only else None
         self.samples = []   # dicts: key, subject, round, and what the program printed
         self.counts = {}    # test: what a call costs in system calls, allocations, locks, copies
