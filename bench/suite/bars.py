@@ -107,6 +107,12 @@ def ratio_of(ours, theirs):
     return statistics.median(both) if both else None
 
 
+def medians(samples, key, subject):
+    """Of each number that its samples have."""
+    pick = [s for s in samples if s["key"] == key and s["subject"] == subject]
+    return {f: statistics.median(s[f] for s in pick) for f in pick[0] if all(isinstance(s.get(f), (int, float)) for s in pick)}
+
+
 def cpu_of(samples, key, subject):
     pick = [s for s in samples if s["key"] == key and s["subject"] == subject]
     found = {}

@@ -21,6 +21,7 @@ NAMES = ("calls", "streams", "writes", "names", "reactors", "congestion", "busy_
 class Bench:
     def __init__(self, rig, options):
         self.rig, self.seconds, self.rounds, self.alone = rig, options.seconds, options.rounds, options.alone
+        self.briefly = min(self.seconds, 0.3) # of a test of what is asked in a few rounds only
         self.ask_huge, self.huge_volume, self.anyway = options.huge, options.huge_volume, options.anyway
         self.only = options.only.split(",") if options.only else None
         self.samples = []   # dicts: key, subject, round, and what the program printed
@@ -42,11 +43,11 @@ class Bench:
                 return sample
         return None
 
-    def both(self, number, keys, tests, settle=False, **options):
+    def both(self, number, keys, tests, settle=False, seconds=None, **options):
         """The same tests on both servers in turn; keys name the results."""
         for server in self.servers():
             try:
-                results = server.load(tests, seconds=self.seconds, **options)
+                results = server.load(tests, seconds=seconds or self.seconds, **options)
             except Failed as e:
                 self.notes.append("%s failed in round %d: %s" % (server.kind, number, e))
                 say(self.notes[-1])
@@ -139,27 +140,27 @@ class Bench:
         self.both(n, ["create@1", "remove@1"], "create remove", depth=1, dir="names")
         self.both(n, ["readdirplus 20k"], "readdirplus", depth=1, files=20000, dir="listing")
 
-    # ---- asked once, or in fewer rounds
+    # ---- asked in fewer rounds, and briefly
 
     def depths(self, n):
         """How calls a second grow with what is outstanding."""
         for depth in (1, 4, 16, 64, 256):
-            self.both(n, ["sweep getattr@%d" % depth, "sweep read4k@%d" % depth], "getattr read", depth=depth, **INORDER)
+            self.both(n, ["sweep getattr@%d" % depth, "sweep read4k@%d" % depth], "getattr read", seconds=self.briefly, depth=depth, **INORDER)
             ours = self.last("sweep getattr@%d" % depth, "dittofs")
             if ours:
                 self.bare(n, "sweep getattr@%d" % depth, "bare_echo", "--request", ours["request_bytes"], "--answer",
-                          ours["reply_bytes"], "--depth", depth, "--seconds", self.seconds)
+                          ours["reply_bytes"], "--depth", depth, "--seconds", self.briefly)
 
     def open_loop(self, n):
         """Latency at a fixed rate, counted from when a call should have started."""
         mix = "getattr:60,lookup:25,read:15"
         for rate in (2000, 5000, 10000, 20000, 40000, 80000):
-            self.both(n, ["open %d" % rate], mix, depth=1024, conns=16, rate=rate, **INORDER)
-        self.both(n, ["closed"], mix, depth=64, conns=16, **INORDER)
+            self.both(n, ["open %d" % rate], mix, seconds=min(self.seconds, 0.5), depth=1024, conns=16, rate=rate, **INORDER)
+        self.both(n, ["closed"], mix, seconds=self.briefly, depth=64, conns=16, **INORDER)
         for server in self.servers():
             closed = self.last("closed", server.kind)
             for share in (50, 80) if closed else ():
-                result = server.load(mix, seconds=self.seconds, depth=1024, conns=16,
+                result = server.load(mix, seconds=min(self.seconds, 0.5), depth=1024, conns=16,
                                      rate=int(closed["ops_per_s"] * share / 100), **INORDER)
                 self.add("open %d %%" % share, server.kind, n, result[0])
 
@@ -174,10 +175,10 @@ class Bench:
     def congestion(self, n):
         """bbr instead of cubic, where the kernel has it: what the default of many systems costs."""
         def ask(subject):
-            results = self.ours.load("getattr read", seconds=self.seconds, depth=64, **INORDER)
+            results = self.ours.load("getattr read", seconds=self.briefly, depth=64, **INORDER)
             self.add("congestion getattr", subject, n, results[0])
             self.add("congestion read4k", subject, n, results[1])
-            self.add("congestion seqread", subject, n, self.ours.load("seqread", seconds=self.seconds, **self.STREAM)[0])
+            self.add("congestion seqread", subject, n, self.ours.load("seqread", seconds=self.briefly, **self.STREAM)[0])
         ask("cubic")
         try:
             set_congestion("bbr")
@@ -193,7 +194,7 @@ class Bench:
         for subject, server in (("busy poll", self.ours),
                                 ("no busy poll", self.variant("cores2", cores=2, config={"network.busy_poll": "0"}))):
             for depth in (1, 64):
-                self.add("poll getattr@%d" % depth, subject, n, server.load("getattr", seconds=self.seconds, depth=depth)[0])
+                self.add("poll getattr@%d" % depth, subject, n, server.load("getattr", seconds=self.briefly, depth=depth)[0])
 
     def variant(self, name, **options):
         for server in self.rig.servers:
@@ -238,13 +239,13 @@ class Bench:
 
         def run():
             try:
-                box["result"] = server.load(test, seconds=1.5, **options)[0]
+                box["result"] = server.load(test, seconds=1.1, **options)[0]
             except Failed as e:
                 box["error"] = e
         server.load(test, seconds=0.1, **options)
         thread = threading.Thread(target=run)
         thread.start()
-        time.sleep(0.6)
+        time.sleep(0.4)
         seen = look(server)
         thread.join()
         if "error" in box:
@@ -308,13 +309,9 @@ class Bench:
         if not quick:
             few += [self.depths, self.open_loop]
         for n in range(1, self.rounds + 1):
-            for question in rounds:
+            for question in rounds + (few if n <= 3 else []):
                 if self.wanted(question):
-                    say("round %d of %d: %s" % (n, self.rounds, question.__doc__.split("\n")[0]))
-                    question(n)
-            for question in few:
-                if n <= 3 and self.wanted(question) and not (n > 1 and question in (self.depths, self.open_loop)):
-                    say("round %d: %s" % (n, question.__doc__.split("\n")[0]))
+                    say("round %d of %d: %s" % (n, self.rounds if question in rounds else min(self.rounds, 3), question.__doc__.split("\n")[0]))
                     question(n)
         if self.wanted(self.count):
             say("counting system calls, allocations, locks, copies")

@@ -90,7 +90,7 @@ def latency_table(samples):
     found = {}
     for s in samples:
         if s["key"].startswith("open "):
-            found.setdefault(s["key"][5:], {})[s["subject"]] = s
+            found.setdefault(s["key"][5:], {})[s["subject"]] = bars.medians(samples, s["key"], s["subject"])
 
     def cells(who, of):
         if who not in of:
@@ -111,7 +111,7 @@ def depth_table(samples):
     for s in samples:
         if s["key"].startswith("sweep "):
             test, depth = s["key"][6:].split("@")
-            found.setdefault((test, int(depth)), {})[s["subject"]] = s
+            found.setdefault((test, int(depth)), {})[s["subject"]] = bars.medians(samples, s["key"], s["subject"])
     out = ["| outstanding | test | dittofs | ganesha | bare | CPU ours / client |", "|---|---|---|---|---|---|"]
     for test, depth in sorted(found):
         of = found[test, depth]
@@ -154,6 +154,12 @@ def group(samples, label, key, field, subjects=SUBJECTS, aliases=None):
         if v:
             found[who] = bars.summary(v)
     return label, found
+
+
+def points(samples, prefix, who, x, y):
+    """Medians of the rounds of each key that begins so."""
+    keys = dict.fromkeys(s["key"] for s in samples if s["key"].startswith(prefix) and s["subject"] == who)
+    return [(m[x], m[y]) for m in (bars.medians(samples, key, who) for key in keys)]
 
 
 def plots(samples, out):
@@ -206,11 +212,9 @@ def plots(samples, out):
         (("64 at a time,\n8 uploads", "64"), ("256 at a time,\n64 uploads", "256"))], ("dittofs", "no packs"))
     for test, title in (("getattr", "GETATTR"), ("read4k", "READ of 4 KiB")):
         line("depth_" + test, title + " against calls outstanding", "calls a second", "outstanding, all connections", [
-            (who, [(s["depth"], s[ops]) for s in samples if s["key"].startswith("sweep %s@" % test) and s["subject"] == who])
-            for who in SUBJECTS], log_y=True)
+            (who, points(samples, "sweep %s@" % test, who, "depth", ops)) for who in SUBJECTS], log_y=True)
     line("open_loop", "Latency at a fixed rate, 99th percentile", "µs", "calls a second", [
-        (who, [(s["rate"], s["p99_us"]) for s in samples if s["key"].startswith("open ") and "%" not in s["key"] and s["subject"] == who])
-        for who in ("dittofs", "ganesha")], log_y=True)
+        (who, points([s for s in samples if "%" not in s["key"]], "open ", who, "rate", "p99_us")) for who in ("dittofs", "ganesha")], log_y=True)
     return made
 
 

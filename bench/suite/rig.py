@@ -129,11 +129,10 @@ class Server:
         if self.kind == "ganesha":
             subprocess.run(["sync", "-f", self.dir], check=False)
             return
-        for _ in range(int(seconds / 0.1)):
-            pending = self.status().get("pending", {})
-            if not pending.get("bytes") and not pending.get("uploads_now"):
-                return
-            time.sleep(0.1)
+        try:
+            subprocess.run([self.rig.binary, "flush", self.dir], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            say("%s has not uploaded all after %d s" % (self.dir, seconds))
 
     def stop(self):
         if not self.process:
