@@ -112,6 +112,8 @@ class House:
             return "copying"
         if ALLOCATE.search(symbol):
             return "allocating"
+        if "libcrypto" in library:
+            return "crypto"
         if "rocksdb" in library:
             return first(ROCKSDB, frames, lambda lib: "rocksdb" in lib) or "RocksDB other"
         return "other libraries"

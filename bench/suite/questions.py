@@ -29,6 +29,7 @@ class Bench:
         self.memory = {}
         self.daemon_seconds = 0.0 # CPU of what was started for a question and is no child of ours
         self.notes = []
+        self.out, self.why, self.looker = options.out, [], None # see why.py
         self.ours = self.ganesha = self.huge = None
 
     def add(self, key, subject, number, result):

@@ -4,6 +4,7 @@ import os
 
 import bars
 import render_why
+import s3_slow
 import svg
 
 SUBJECTS = ("dittofs", "ganesha", "bare", "canned")
@@ -120,6 +121,16 @@ def depth_table(samples):
     return out if found else []
 
 
+def slow_table(samples):
+    """READs while some GETs are late or damaged."""
+    out = ["| GETs | READ p50 | p99 | p99.9 | GETs a READ |", "|---|---|---|---|---|"]
+    for subject, said in s3_slow.WORDS.items():
+        if any(s["key"] == "s3 slow" and s["subject"] == subject for s in samples):
+            m = bars.medians(samples, "s3 slow", subject)
+            out.append("| %s | %s | %.3f |" % (said, " | ".join("%s ms" % number(m[p] / 1e3) for p in ("p50_us", "p99_us", "p999_us")), m["gets_per_read"]))
+    return out if len(out) > 2 else []
+
+
 def judgements(rows):
     """True or False for each bar."""
     return [bool(ref["reached"]) for r in rows for ref in r["references"] if ref["bar"] is not None]
@@ -137,6 +148,8 @@ def figures(report):
         out += ["", "Open loop:", ""] + latency_table(report["samples"])
     if depth_table(report["samples"]):
         out += ["", "Against calls outstanding:", ""] + depth_table(report["samples"])
+    if slow_table(report["samples"]):
+        out += ["", "GETs that are late or damaged, READ 4 KiB at random, cold, %d at a time:" % s3_slow.DEPTH, ""] + slow_table(report["samples"])
     if report.get("why"):
         out += ["", "What stands in the way:", ""] + render_why.section(report["why"], report["facts"]["cores"], pictures=False)[4:]
     return "\n".join(out).rstrip("\n") + "\n"
@@ -244,6 +257,9 @@ def markdown(report, made, comparison=None):
                 ""] + latency + [""]
     if depth_table(report["samples"]):
         out += ["## Calls against depth", ""] + depth_table(report["samples"]) + [""]
+    if slow_table(report["samples"]):
+        out += ["## GETs that are late or damaged", "", "READ 4 KiB at random, cold, %d at a time, through a proxy; every byte is compared."
+                % s3_slow.DEPTH, ""] + slow_table(report["samples"]) + [""]
     if comparison:
         changed, same, path = comparison
         out += ["## Since %s" % path, ""]

@@ -108,9 +108,8 @@ class Server:
         if self.kind == "ganesha":
             args += ["--mount-port", str(self.port + 1)]
         for key, value in options.items():
-            args.append("--" + key.replace("_", "-"))
-            if value is not True:
-                args.append(str(value))
+            if value is not False:
+                args += ["--" + key.replace("_", "-")] + ([] if value is True else [str(value)])
         return self.rig.program("load/load", args + tests.split(), each=each)
 
     def status(self, *options):

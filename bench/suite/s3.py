@@ -4,12 +4,17 @@
 Subjects: what was read from where (cold, disk cache, memory), how it was written (dittofs, no packs, local,
 remote), and bare: a libcurl multi loop that does the same PUTs and GETs on the same gateway.
 """
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import time
 
+import bars
+import s3_slow
+import usage
+import why
 from rig import LEASH, ROOT, Failed, say
 
 sys.path.append(os.path.join(ROOT, "tests/s3"))
@@ -54,25 +59,27 @@ class Bucket:
         self.control.add(do="delay", s=seconds)
         return "http://127.0.0.1:%d" % self.far_port
 
-    def cpu_seconds(self):
+    def pids(self):
         """Of the gateway's daemons, which are nobody's children."""
-        seconds = 0.0
+        found = []
         for name in ("mon.a", "osd.0", "client.rgw"):
             try:
                 with open(os.path.join(self.dir, name + ".pid"), encoding="utf-8") as f:
-                    pid = int(f.read())
-                with open("/proc/%d/stat" % pid, encoding="utf-8") as f:
-                    fields = f.read().rsplit(") ", 1)[1].split()
+                    found.append(int(f.read()))
             except (OSError, ValueError):
                 continue
-            seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        return seconds
+        return found
+
+    def cpu_seconds(self):
+        processes = usage.Look().processes
+        return sum(processes[pid][2] for pid in self.pids() if pid in processes) / usage.TICKS
 
     def close(self):
         if self.proxy:
             self.proxy.terminate()
             self.proxy.wait()
         subprocess.run([SCRIPT, "wipe", self.dir], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        shutil.rmtree(self.dir, ignore_errors=True) # the proxy's socket
 
 
 class Questions:
@@ -91,14 +98,24 @@ class Questions:
             self.bench.notes.append("s3 is skipped: " + why)
             say(self.bench.notes[-1])
             return
-        bucket = Bucket(self.rig.dir)
-        os.environ.update(bucket.env)
-        try:
-            for n in range(1, min(self.bench.rounds, 3) + 1):
+        for n in range(1, min(self.bench.rounds, 3) + 1):
+            with self.bucket() as bucket: # a new one each time: what it keeps, it keeps in memory
                 say("s3, round %d: streams and random reads" % n)
                 self.streams(n, bucket)
                 say("s3, round %d: a bucket that is far away" % n)
                 self.far_away(n, bucket)
+                say("s3, round %d: GETs that are late or damaged" % n)
+                s3_slow.ask(self, n, bucket)
+        if self.bench.wanted("profile"):
+            with self.bucket() as bucket:
+                self.explain(bucket)
+
+    @contextlib.contextmanager
+    def bucket(self):
+        bucket = Bucket(self.rig.dir)
+        os.environ.update(bucket.env)
+        try:
+            yield bucket
         finally:
             self.bench.daemon_seconds += bucket.cpu_seconds()
             bucket.close()
@@ -204,3 +221,32 @@ class Questions:
         sample["puts_per_file"] = (self.requests(server, "put")["requests"] - before) / files
         self.drop(server)
         return sample
+
+    # ---- what stands in the way
+
+    def explain(self, bucket):
+        """The bars that were missed: the same once more, for as long as a look takes."""
+        stream = {"depth": 16, "bytes": MIB, "size": 4 * self.mib, "dir": "stream", "warm": 0}
+        looker = why.looker(self.bench)
+        for row in bars.make(self.bench.samples):
+            if not why.missed_by(row) or row["id"] not in ("s3_upload", "s3_cold"):
+                continue
+            say("what stands in the way: " + row["what"])
+            upload = row["id"] == "s3_upload"
+            server = self.server(bucket, bucket.endpoint, durability="remote")
+            if not upload:
+                server.load("null seqread", seconds=0.05, ops=1, **stream)
+
+            def once():
+                server.settle()
+                if not upload:
+                    self.restart(server, cold=True)
+                options = dict(stream, ops=4 * self.mib, fresh=upload)
+                return why.watch(server, lambda each: server.load("seqwrite" if upload else "seqread", each=each, **options),
+                                 looker.looked if upload else looker.looked / 2, looker.path, ("WRITE",) if upload else ("READ",),
+                                 named=dict.fromkeys(bucket.pids(), "the gateway"))
+            seen = looker.alone(row["what"], once)
+            if seen:
+                self.bench.why.append(looker.entry({"id": row["id"], "what": row["what"], "subject": row["subject"], "missed": why.missed_by(row),
+                                                    "references": why.references_of(row)}, seen))
+            self.drop(server)

@@ -10,7 +10,7 @@ STAGES = {
     "work": "its procedure",
     "reply": "the way back to its connection's core, and encoding",
     "send": "the kernel's TCP, and replies before it on its connection",
-    "outside": "the sockets, and the client's turn to read them",
+    "outside": "the sockets, where calls wait that the server does not read yet, and the client's turn",
 }
 
 
@@ -58,7 +58,7 @@ def full(seen):
     whole = [i for i, b in enumerate(cpus) if b >= FULL]
     uses = "in cores: %s%s" % (cores_by(seen), "; %.2f of the server's are polling" % idle if idle >= 0.05 else "")
     if len(whole) == len(cpus) and idle < 0.1:
-        return "All CPUs are full (%s)." % uses
+        return "All CPUs are full (%s)%s." % (uses, ": what the server takes the gateway lacks" if seen["by"].get("the gateway", 0) >= 0.3 else "")
     if seen["by"].get("load", 0) >= FULL:
         return "Our client's one thread is full (%s)." % uses
     if cores >= 0.8:
@@ -113,6 +113,8 @@ def bare_of(seen):
 def budget(seen, cores):
     """What CPU the bar leaves the server."""
     bare, result = bare_of(seen), seen["result"]
+    if seen["by"].get("the gateway"):
+        return "" # which takes what it can get
     if not bare or not result.get("server_us_per_op"):
         return ""
     need, client, server = bare[0] * bare[1], result["client_us_per_op"], result["server_us_per_op"]

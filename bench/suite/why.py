@@ -144,8 +144,8 @@ def procedures(test):
 class Looker:
     """Looks at servers of `bench`; the flame graphs go to its folder."""
 
-    def __init__(self, bench, out):
-        self.bench, self.out = bench, out
+    def __init__(self, bench):
+        self.bench, self.out = bench, bench.out
         self.house = profile.House(bench.rig.binary)
         self.path = os.path.join(bench.rig.dir, "perf.data")
         self.looked = min(LOOKED, 4 * bench.seconds)
@@ -197,18 +197,23 @@ def words(key, subject):
     return "one reactor" if subject == "cores1" else key
 
 
-def look(bench, out):
-    """What was seen of every bar that was missed; see verdict.py for what is in it."""
-    looker, found = Looker(bench, out), []
+def looker(bench):
+    """The one of this run."""
+    bench.looker = bench.looker or Looker(bench)
+    return bench.looker
+
+
+def look(bench):
+    """Into bench.why: what was seen of every bar that was missed; see verdict.py for what is in it."""
+    one = looker(bench)
     for asked in wanted(bench.samples, bench.counts):
         say("what stands in the way: " + asked["what"])
-        seen = looker.see(asked["what"], asked["key"], asked["subject"])
+        seen = one.see(asked["what"], asked["key"], asked["subject"])
         if not seen:
             continue
         beside = None
         if asked["beside"]:
             name = words(*asked["beside"])
-            other = looker.see(name, *asked["beside"])
+            other = one.see(name, *asked["beside"])
             beside = dict(other[0], what=name) if other else None
-        found.append(looker.entry(asked, seen, beside))
-    return found
+        bench.why.append(one.entry(asked, seen, beside))
