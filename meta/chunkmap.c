@@ -253,7 +253,8 @@ chunk_get_run(struct chunk_get *g)
 			if (res != -EAGAIN)
 				return op_done(g->wait, res);
 			g->stage = CHUNK_LOOK;
-			if (stale && !g->locked &&
+			/* Readahead has no reference to the inode; one that is locked has its holder's. */
+			if (stale && !g->locked && f->inode->locked &&
 			    inode_wait_unlocked(f->inode, &g->link, &g->step) == OP_PENDING)
 				return OP_PENDING;
 			break;

@@ -51,6 +51,7 @@ enum op_state
 inode_wait_unlocked(struct inode *i, struct op_wait *w, struct op *op)
 {
 	(void)w;
+	cr_assert(i->refs > 0);
 	if (!i->locked)
 		return op_done(op, 0);
 	fake.unlock_waiter = op;
@@ -184,6 +185,24 @@ Test(chunkmap, a_commit_during_the_load_is_seen)
 	fake_answer();
 	cr_assert(a.done && a.op.res == 0);
 	cr_assert(eq(u32, a.g.chunk->pieces.n, 2));
+	chunkmap_put(a.g.chunk);
+}
+
+/* As readahead does it: the READ that began it has ended, and nobody else uses the inode. */
+Test(chunkmap, a_commit_during_a_load_for_nobody)
+{
+	struct get a;
+
+	fake.later = true;
+	get(&a, 0, false);
+	fake_record(0, 100, 1);
+	chunkmap_cut(&file, CHUNK_BYTES * 9);
+	inode.refs = 0;
+	fake_answer();
+	cr_assert(a.done == false);
+	fake_answer();
+	cr_assert(a.done && a.op.res == 0);
+	cr_assert(eq(u32, a.g.chunk->pieces.n, 1));
 	chunkmap_put(a.g.chunk);
 }
 
