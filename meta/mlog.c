@@ -10,19 +10,17 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "meta/mlog_impl.h"
-#include "reactor/disk.h"
+#include "reactor/diskwrite.h"
 #include "reactor/latency.h"
 #include "reactor/log.h"
 #include "reactor/probe.h"
 
 #define GROUPS      4   /* a power of two: in flight, done before an older one, gathering */
 #define IN_FLIGHT   2
-#define TRIES_MAX   16  /* writes in a row that bring nothing: the disk is broken */
 #define GROUP_BYTES (256 * KIB)
 /* What a record may cost beside its bytes: it may begin a group. */
 #define REC_COST    (MLOG_REC_BYTES + MLOG_GROUP_BYTES + PAGE)
@@ -32,13 +30,14 @@
 
 struct group {
 	struct op op;          /* of the write */
+	struct disk_write write;
 	struct iovec iov;
 	uint8_t *buf;
 	uint32_t cap, len, nrec;
 	uint64_t number, durable, tail; /* durable, tail: as its header says them */
 	uint64_t issued_ns;
-	int fd, tries;
-	uint32_t off, left;
+	int fd;
+	uint32_t off;
 	bool done;
 	const char *path;
 	struct mlog_wait *waiters; /* newest first */
@@ -336,8 +335,7 @@ group_issue(uint64_t number)
 	g->path = ml.files.seg[ml.files.open].path;
 	ml.files.seg[ml.files.open].last = g->number;
 	g->off = ml.files.fill;
-	g->left = bytes;
-	g->tries = 0;
+	g->iov = (struct iovec){ g->buf, bytes };
 	g->durable = ml.durable;
 	g->tail = ml.tail;
 	ml.files.fill += bytes;
@@ -354,63 +352,32 @@ group_issue(uint64_t number)
 	return g;
 }
 
-/* Takes one answer of the disk.  True: write what is left. */
-static bool
-group_took(struct group *g, int res)
+static void
+group_ended(struct group *g, int res)
 {
-	uint32_t n = res > 0 ? (uint32_t)ROUND_DOWN((uint32_t)res, PAGE) : 0;
-
-	assert(n <= g->left);
-	g->tries = n > 0 ? 0 : g->tries + 1;
-	g->left -= n;
-	if (g->left == 0) {
-		group_done(g);
-		return false;
-	}
-	if ((res >= 0 || res == -EINTR || res == -EAGAIN) && g->tries < TRIES_MAX)
-		return true;
-	fail(g, res < 0 ? res : -EIO);
+	if (res < 0)
+		fail(g, res);
 	group_done(g);
-	return false;
-}
-
-static void
-group_aim(struct group *g)
-{
-	uint32_t bytes = ROUND_UP(g->len, PAGE);
-
-	g->iov = (struct iovec){ g->buf + bytes - g->left, g->left };
-}
-
-static void
-group_write(struct group *g)
-{
-	enum op_state s;
-
-	do {
-		group_aim(g);
-		s = disk_writev(g->fd, &g->iov, 1, (uint64_t)g->off + ROUND_UP(g->len, PAGE) - g->left, true, &g->op);
-	} while (s == OP_DONE && group_took(g, g->op.res));
 }
 
 static void
 group_written(struct op *op)
 {
-	struct group *g = container_of(op, struct group, op);
+	group_ended(container_of(op, struct group, op), op->res);
+}
 
-	if (group_took(g, op->res))
-		group_write(g);
+static void
+group_write(struct group *g)
+{
+	g->op.resume = group_written;
+	if (disk_write_all(&g->write, g->fd, &g->iov, 1, g->off, &g->op) == OP_DONE)
+		group_ended(g, g->op.res);
 }
 
 static void
 group_write_now(struct group *g)
 {
-	ssize_t n;
-
-	do {
-		group_aim(g);
-		n = pwritev2(g->fd, &g->iov, 1, (off_t)g->off + ROUND_UP(g->len, PAGE) - g->left, RWF_DSYNC);
-	} while (group_took(g, n < 0 ? -errno : (int)n));
+	group_ended(g, disk_write_all_now(g->fd, &g->iov, 1, g->off));
 }
 
 static void
@@ -423,10 +390,8 @@ mlog_lap(struct lap_hook *h)
 	if (!me.look)
 		return;
 	me.look = false;
-	while ((g = group_issue(0)) != NULL) {
-		g->op.resume = group_written;
+	while ((g = group_issue(0)) != NULL)
 		group_write(g);
-	}
 }
 
 /* ---- waiting ---- */

@@ -122,62 +122,14 @@ group_done(struct jgroup *g)
 		group_ack(j, group_at(j, j->acked++));
 }
 
-/* Skips what was written.  O_DIRECT writes whole blocks: a part of one is written again. */
-static void
-group_advance(struct jgroup *g, uint32_t n)
-{
-	g->left -= n;
-	while (n > 0) {
-		struct iovec *v = &g->iov[g->iov_at];
-
-		if (n < v->iov_len) {
-			v->iov_base = (uint8_t *)v->iov_base + n;
-			v->iov_len -= n;
-			return;
-		}
-		n -= (uint32_t)v->iov_len;
-		g->iov_at++;
-	}
-}
-
-/* Takes one answer of the disk.  True: write what is left. */
-static bool
-group_took(struct jgroup *g, int res)
-{
-	uint32_t n = res > 0 ? (uint32_t)ROUND_DOWN((uint32_t)res, PAGE) : 0;
-
-	assert(n <= g->left);
-	g->tries = n > 0 ? 0 : g->tries + 1;
-	group_advance(g, n);
-	if (g->left == 0) {
-		group_done(g);
-		return false;
-	}
-	if ((res >= 0 || res == -EINTR || res == -EAGAIN) && g->tries < JTRIES_MAX)
-		return true;
-	journal_fail(g->j, g->seg, g->off, res < 0 ? res : -EIO);
-	group_done(g);
-	return false;
-}
-
-static void
-group_write(struct jgroup *g)
-{
-	enum op_state s;
-
-	do {
-		s = disk_writev(g->seg->fd, g->iov + g->iov_at, g->niov - g->iov_at,
-		                (uint64_t)g->off + g->bytes - g->left, true, &g->op);
-	} while (s == OP_DONE && group_took(g, g->op.res));
-}
-
 static void
 group_written(struct op *op)
 {
 	struct jgroup *g = container_of(op, struct jgroup, op);
 
-	if (group_took(g, op->res))
-		group_write(g);
+	if (op->res < 0)
+		journal_fail(g->j, g->seg, g->off, op->res);
+	group_done(g);
 }
 
 static void
@@ -197,13 +149,13 @@ group_issue(struct journal *j)
 	j->issued++;
 	memcpy(d.run, j->run, sizeof(d.run));
 	jdesc_seal(g->desc, &d);
-	g->left = g->bytes;
 	j->stats.groups++;
 	j->stats.bytes += g->bytes;
 	g->issued_ns = reactor_clock_ns();
 	PROBE_JOURNAL_WRITE(j->core, g->bytes);
 	crash_point("journal.group_before_write");
-	group_write(g);
+	if (disk_write_all(&g->write, g->seg->fd, g->iov, g->niov, g->off, &g->op) == OP_DONE)
+		group_written(&g->op);
 }
 
 /* Whether the oldest of those that wait may go now. */

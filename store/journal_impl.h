@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "reactor/disk.h"
+#include "reactor/diskwrite.h"
 #include "reactor/latency.h"
 #include "reactor/reactor.h"
 #include "reactor/worker.h"
@@ -24,7 +25,6 @@
 #define JIN_FLIGHT     2
 #define JIN_FLIGHT_FULL 4        /* of groups that take no more records: streams */
 #define JGROUP_LARGE   (JGROUP_BYTES / 8) /* so large it does not wait to grow */
-#define JTRIES_MAX     16        /* writes in a row that bring nothing: the disk is broken */
 #define JPATH_MAX      512
 
 /* A segment file.  Freed when it has no holder and no list any more. */
@@ -55,6 +55,7 @@ void jseg_direct(int fd);
 
 struct jgroup {
 	struct op op;             /* of the write */
+	struct disk_write write;
 	struct journal *j;
 	struct op *waiters, **waiters_tail;
 	struct jseg *seg;
@@ -63,10 +64,9 @@ struct jgroup {
 	bool done;
 	uint32_t off, bytes;      /* in the segment; all that is written */
 	uint64_t opened_ns, issued_ns; /* for its first record; to the disk */
-	uint32_t left, tries;     /* still to write; writes that brought nothing, in a row */
 	uint64_t first_seq;
 	uint32_t nrec;
-	int niov, iov_at;
+	int niov;
 	struct iovec iov[JGROUP_RECORDS + 1];
 	struct buf *hold[JGROUP_RECORDS];
 };
@@ -91,8 +91,8 @@ struct jgrow {
 /* The segment that becomes free. */
 struct jwipe {
 	struct op op;
+	struct disk_write write;
 	struct iovec iov;
-	uint32_t tries;
 	bool running;
 };
 

@@ -72,58 +72,36 @@ jring_next(struct journal *j)
 	return s;
 }
 
-/*
- * Takes the disk's answer; false: once more.
- *
- * Before a segment is used again its header is wiped, and that is durable: torn by a
- * crash, the first write over what it held would leave the old header over half of the
- * old records, and the log would seem to end there.
- */
-static bool
-wipe_took(struct journal *j, int res)
-{
-	struct jseg *s = j->used.head;
-
-	if (j->err == 0 && res != (int)PAGE && (res >= 0 || res == -EINTR || res == -EAGAIN) &&
-	    ++j->wipe.tries < JTRIES_MAX)
-		return false;
-	j->wipe.running = false;
-	if (j->err < 0)
-		return true;
-	if (res != (int)PAGE) {
-		journal_fail(j, s, 0, res < 0 ? res : -EIO);
-		return true;
-	}
-	fifo_push(&j->free, fifo_pop(&j->used));
-	j->used_bytes -= s->bytes;
-	crash_point("journal.segment_free");
-	return true;
-}
-
-static void
-wipe(struct journal *j)
-{
-	do
-		if (disk_writev(j->used.head->fd, &j->wipe.iov, 1, 0, true, &j->wipe.op) == OP_PENDING)
-			return;
-	while (!wipe_took(j, j->wipe.op.res));
-}
-
 static void
 wiped(struct op *op)
 {
 	struct journal *j = container_of(op, struct journal, wipe.op);
+	struct jseg *s = j->used.head;
 
-	if (!wipe_took(j, op->res))
-		wipe(j);
+	j->wipe.running = false;
+	if (j->err < 0)
+		return;
+	if (op->res < 0) {
+		journal_fail(j, s, 0, op->res);
+		return;
+	}
+	fifo_push(&j->free, fifo_pop(&j->used));
+	j->used_bytes -= s->bytes;
+	crash_point("journal.segment_free");
 }
 
+/*
+ * Before a segment is used again its header is wiped, and that is durable: torn by a
+ * crash, the first write over what it held would leave the old header over half of the
+ * old records, and the log would seem to end there.
+ */
 static void
 wipe_start(struct journal *j)
 {
 	j->wipe = (struct jwipe){ .op.resume = wiped, .iov = { buf_zeros, PAGE }, .running = true };
 	crash_point("journal.segment_before_wipe");
-	wipe(j);
+	if (disk_write_all(&j->wipe.write, j->used.head->fd, &j->wipe.iov, 1, 0, &j->wipe.op) == OP_DONE)
+		wiped(&j->wipe.op);
 }
 
 /*
