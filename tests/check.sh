@@ -9,8 +9,8 @@ jobs=$(nproc)
 passed=0 failed=0 skipped=0 table= what_failed=
 last= line=() # of those that run beside the others: the last one's process, their names
 
-# What runs in the background does not hear Ctrl-C by itself.
-trap 'trap - TERM; kill 0' INT TERM
+# Ctrl-C: what runs in the background does not hear it by itself.  Each removes what it made; this ends when all have.
+trap 'trap "" INT TERM; kill 0; wait; exit 130' INT TERM
 
 wanted() { case " ${SUITES:-$1} " in *" $1 "*) ;; *) return 1 ;; esac; }
 
@@ -46,6 +46,7 @@ beside() {
 	echo "== $name (beside): $*"
 	rm -f "$logs/$name.end"
 	(
+		trap 'exit 143' TERM # behind the suite, which tidies up
 		[ -z "$before" ] || tail --pid="$before" -s 0.2 -f /dev/null
 		start=$SECONDS
 		"$@" >"$logs/$name.log" 2>&1

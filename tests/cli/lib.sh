@@ -8,6 +8,7 @@ tmp=$(mktemp -d "${TMPDIR:-/var/tmp}/dittofs-cli.XXXXXX")
 chmod 711 "$tmp"
 pid= passed=0 failed=0 skipped=0
 finish() {
+	trap '' INT TERM HUP
 	[ -z "$pid" ] || kill "$pid" 2>/dev/null
 	wait 2>/dev/null
 	rm -rf "$tmp"

@@ -19,6 +19,7 @@ import tempfile
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 sys.path.insert(0, TOP + "/tests/s3")
 sys.dont_write_bytecode = True
+import ending  # noqa: E402
 import nfs3  # noqa: E402
 
 LEAKED = "export/chunks/01/0/1_0_4096"  # of a start before the first one that took an epoch
@@ -28,6 +29,9 @@ MIB = 1 << 20
 class Directory:
     def __init__(self, vol):
         self.root, self.format, self.env = vol + "/objects", [], {}
+
+    def start(self):
+        pass
 
     def keys(self):
         return [os.path.relpath(os.path.join(d, f), self.root) for d, _, files in os.walk(self.root) for f in files]
@@ -47,12 +51,14 @@ class Directory:
 class Bucket:
     def __init__(self, top):
         self.dir = top + "/rgw"
+
+    def start(self):
         self.rgw = dict(line.split("=", 1) for line in self.script("start").splitlines())
         self.env = {"AWS_ACCESS_KEY_ID": self.rgw["S3_ACCESS_KEY"], "AWS_SECRET_ACCESS_KEY": self.rgw["S3_SECRET_KEY"]}
         self.format = ["--objects", "s3://%s/tidy" % self.rgw["S3_BUCKET"], "--endpoint", self.rgw["S3_ENDPOINT"], "--style", "path"]
 
     def script(self, what):
-        return subprocess.run([TOP + "/tests/s3/rgw.sh", what, self.dir], check=True, stdout=subprocess.PIPE, text=True).stdout
+        return ending.script([TOP + "/tests/s3/rgw.sh", what, self.dir])
 
     def request(self, method, path, *more):
         return subprocess.run(["curl", "-sf", "-m", "20", "--aws-sigv4", "aws:amz:us-east-1:s3", "-H",
@@ -76,6 +82,7 @@ class Bucket:
 class Server:
     def __init__(self, binary, vol, env):
         self.binary, self.vol, self.env, self.log = binary, vol, {**os.environ, **env}, vol + ".log"
+        self.process = None
 
     def run(self, command, *args, status=0):
         p = subprocess.run([self.binary, command, self.vol, *args], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -93,6 +100,10 @@ class Server:
     def end(self, sig=signal.SIGTERM):
         self.process.send_signal(sig)
         self.process.wait(60)
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.end(signal.SIGKILL)
 
 
 def content(name, size):
@@ -199,9 +210,12 @@ def main():
     a = p.parse_args()
     passed = failed = 0
     top = tempfile.mkdtemp(prefix="dittofs-tidy.", dir=os.environ.get("TMPDIR", "/var/tmp"))
+    ending.by_exception()
     store = Bucket(top) if a.s3 else Directory(top + "/vol")
-    s = Server(os.path.realpath(a.binary), top + "/vol", store.env)
+    s = None
     try:
+        store.start()
+        s = Server(os.path.realpath(a.binary), top + "/vol", store.env)
         s.run("format", *store.format)
         s.start()
         for step in all_there, an_object_is_gone, an_object_is_leaked, the_metadata_is_lost:
@@ -216,6 +230,8 @@ def main():
                 break  # each goes on from the one before
         s.end()
     finally:
+        if s:
+            s.kill()
         store.end()
         shutil.rmtree(top)
     print("%d passed, %d failed, 0 skipped" % (passed, failed))

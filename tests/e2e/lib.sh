@@ -19,6 +19,7 @@ LOG=$WORK/server.log     # of every start, one after another
 RESULT=$WORK/result      # shared with all guests, there $RESULT too
 SERVER=                  # pid while it runs
 GUESTS=()                # pids of guest_start, oldest first
+GUEST=                   # pid of guest
 STARTED=0                # how many ever; $WORK/guest.N has the exit status of the Nth
 
 fail() { echo "FAIL: $*" >&2; exit 1; }
@@ -90,8 +91,13 @@ server_log_clean() {
 # boots a client, mounts, runs guest/SCRIPT on the mount, returns its status.
 # EXPORT - mounts nothing. NAME is $ME in the guest. guest_start does not wait.
 guest() {
+	local rc=0
 	guest_command "$@"
-	"${COMMAND[@]}"
+	"${COMMAND[@]}" & # a trap would have to wait for one in the foreground
+	GUEST=$!
+	wait "$GUEST" || rc=$?
+	GUEST=
+	return $rc
 }
 
 guest_start() {
@@ -176,7 +182,7 @@ restart_under() {
 # Ends what a scenario started, whatever became of it.
 cleanup() {
 	local p
-	for p in "${GUESTS[@]}"; do kill -TERM "$p" 2>/dev/null || true; done
+	for p in $GUEST "${GUESTS[@]}"; do kill -TERM "$p" 2>/dev/null || true; done
 	[ -z "$SERVER" ] || kill -KILL "$SERVER" 2>/dev/null || true
 	wait 2>/dev/null
 }

@@ -82,7 +82,8 @@ eval "$("$LC" setup)"
 export NETNS
 
 finish() {
-	trap - EXIT INT TERM HUP
+	trap - EXIT
+	trap '' INT TERM HUP # a second one, as a whole group gets from more than one side, must not cut this short
 	[ -z "$current" ] || { kill -TERM "$current" 2>/dev/null && wait "$current" || true; } 2>/dev/null
 	"$LC" teardown # ends whatever is left in our namespace
 	[ -z "${S3_DIR:-}" ] || rm -rf --one-file-system "$S3_DIR"

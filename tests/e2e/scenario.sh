@@ -4,7 +4,7 @@
 # Exit status: 0 passed, 77 skipped (the last line says why), else failed.
 set -euo pipefail
 . "$E2E/lib.sh"
-trap cleanup EXIT
+trap 'trap "" TERM INT HUP; cleanup' EXIT
 trap 'exit 143' TERM INT HUP
 
 server_format

@@ -49,6 +49,7 @@ export NETNS
 . "$E2E/lib.sh"
 finish() {
 	trap - EXIT
+	trap '' INT TERM HUP
 	cleanup
 	"$LC" teardown
 	[ -z "$keep" ] || { mkdir -p "$keep" && cp -r "$RESULT/tap" "$LOG" "$keep/"; } || true

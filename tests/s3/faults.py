@@ -19,6 +19,7 @@ import traceback
 
 import disks
 import drain
+import ending
 import outage
 from rig import Failed, Gateway, Later, Proxy, Reader, Saw, Server, Writer, content, resolve, within
 
@@ -52,7 +53,8 @@ class Rig:
         m.close()
         self.server.drained()
 
-    def end(self):
+    @staticmethod
+    def end():
         for p in Server.started:
             if p.poll() is None:
                 p.kill()
@@ -60,8 +62,7 @@ class Rig:
         disks.unmount()
         for p in list(Proxy.started):
             p.end()
-        self.gateway.wipe()
-        for g in outage.gateways:
+        for g in list(Gateway.started):
             g.wipe()
 
     def check_everything(self):
@@ -377,13 +378,12 @@ def main():
     a.add_argument("--keep", action="store_true", help="keep the directory")
     args = a.parse_args()
     Server.signature = args.signature
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored, and servers would inherit that
+    ending.by_exception()
     top = tempfile.mkdtemp(prefix="s3-", dir=os.environ.get("TMPDIR", "/var/tmp"))
     random.seed(1)
     passed = failed = 0
-    rig = Rig(top, os.path.realpath(args.binary))
     try:
+        rig = Rig(top, os.path.realpath(args.binary))
         rig.fill()
         scenes = [(name, lambda n=name, i=inject, e=allowed: under_fault(rig, n, i, e)) for name, inject, allowed in FAULTS]
         scenes += [("a block deleted", lambda: deleted_block(rig)),
@@ -410,7 +410,7 @@ def main():
                 rig.proxy.clear()
                 rig.proxy.tell("accept")
     finally:
-        rig.end()
+        Rig.end()
         if args.keep or failed:
             print("kept: " + top)
         else:

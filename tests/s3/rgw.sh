@@ -196,7 +196,7 @@ start_daemons() {
 	if [ ! -e "$DIR/seeded" ]; then
 		rm -rf "$DIR"/{mon,osd}
 		mkdir "$DIR/mon" "$DIR/osd"
-		run mkfs-osd ceph-osd $conf -i 0 --no-mon-config --mkfs --osd-uuid "$uuid" &
+		{ trap '' TERM INT HUP; run mkfs-osd ceph-osd $conf -i 0 --no-mon-config --mkfs --osd-uuid "$uuid"; } &
 		mkfs=$!
 		run monmap monmaptool --create --clobber --fsid "$FSID" --addv a "[v2:127.0.0.1:$MONPORT]" "$DIR/monmap"
 		run mkfs-mon ceph-mon $conf -i a --mkfs --monmap "$DIR/monmap" --keyring "$DIR/keyring"
@@ -242,6 +242,7 @@ start() {
 	done
 	exec 9>"$DIR/lock"
 	flock -w 120 9 || die "another rgw.sh is at work on $DIR"
+	trap 'wait; end_all; exit 143' TERM INT HUP # when the daemon that is just being started has written its pid
 	if [ -s "$DIR/settings" ]; then
 		. "$DIR/settings"
 		PORT=${PORT:-$KEPT_PORT}

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+import ending
 import nfs3
 import proxy
 
@@ -62,13 +63,15 @@ def content(seed, size):
 
 
 class Gateway:
+    started = []  # all that were not wiped
+
     def __init__(self, top):
         self.dir = os.path.join(top, "rgw")
+        self.started.append(self)
         self.start()
 
     def script(self, *args):
-        return subprocess.run([HERE + "/rgw.sh", args[0], self.dir, *args[1:]], check=True, stdout=subprocess.PIPE, text=True,
-                              env={**os.environ, "RGW_HOST": HOST}).stdout
+        return ending.script([HERE + "/rgw.sh", args[0], self.dir, *args[1:]], env={**os.environ, "RGW_HOST": HOST})
 
     def start(self):
         self.env = dict(line.split("=", 1) for line in self.script("start").splitlines())
@@ -78,6 +81,7 @@ class Gateway:
         self.script("kill")
 
     def wipe(self):
+        self.started.remove(self)
         self.script("wipe")
 
     def signal_osd(self, sig):

@@ -16,8 +16,11 @@ export LSAN_OPTIONS="suppressions=$out/lsan:print_suppressions=0"
 
 # run PROGRAM: its words in NAME.tap and NAME.err, then its exit status and seconds in NAME.end.
 run() {
-	local at=$out/${1##*/} start=$SECONDS rc
-	timeout -k 5 "${TIMEOUT:-300}" "$1" --jobs "${JOBS:-2}" --tap >"$at.tap" 2>"$at.err"
+	local at=$out/${1##*/} start=$SECONDS rc pid
+	timeout -k 5 "${TIMEOUT:-300}" "$1" --jobs "${JOBS:-2}" --tap >"$at.tap" 2>"$at.err" &
+	pid=$!
+	trap 'kill $pid; exit 143' TERM # it is a process group of its own, which Ctrl-C does not reach
+	wait $pid
 	rc=$?
 	echo "$rc $((SECONDS - start))" >"$at.part"
 	mv "$at.part" "$at.end"
