@@ -34,7 +34,7 @@ interrupt() {
 	shift 3
 	"$@" >"$tmp/out" 2>&1 </dev/null &
 	local bench=$!
-	for _ in $(seq 200); do
+	for _ in $(seq 1200); do
 		ls "$d"/*/big.0 >"$tmp/ls" 2>&1 && break
 		sleep 0.05
 	done
@@ -106,7 +106,7 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	json "a server, --json" "$all and j['items'][2]['bytes'] == 2 * 3 * 2**20" "$binary" bench "$share" $small -p 2 --json
 	"$binary" bench "$share" --big-file-size 64MiB --block-size 512 --depth 1 >"$tmp/out" 2>&1 </dev/null &
 	bench=$!
-	for _ in $(seq 200); do
+	for _ in $(seq 1200); do
 		"$binary" status "$v" --json | grep -q '"procedure": "WRITE"' && break
 		sleep 0.05
 	done
@@ -143,7 +143,7 @@ json "objbench, a volume's store" "all(t['passed'] for t in j['tests'])" "$binar
 untouched "objbench leaves nothing behind"
 "$binary" objbench "file://$d" --skip-functional-tests --object-size 4KiB --total-size 1GiB >"$tmp/out" 2>&1 </dev/null &
 bench=$!
-for _ in $(seq 200); do
+for _ in $(seq 1200); do
 	ls "$d"/dittofs-objbench*/big >"$tmp/ls" 2>&1 && break
 	sleep 0.05
 done

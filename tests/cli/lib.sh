@@ -37,7 +37,7 @@ serve() {
 	: >"$tmp/log" # the last one's tells a port too
 	"$binary" serve "$@" 2>"$tmp/log" &
 	pid=$!
-	for _ in $(seq 200); do
+	for _ in $(seq 1200); do
 		port=$(sed -n 's/.*serving .* on .*:\([0-9]*\) with.*/\1/p' "$tmp/log")
 		[ -z "$port" ] || return 0
 		kill -0 "$pid" 2>/dev/null || break

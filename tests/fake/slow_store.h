@@ -17,6 +17,8 @@ static struct {
 	_Atomic int fail_every;              /* every n-th PUT fails with -EIO; 0: none */
 	_Atomic uint64_t fail_from;          /* the n-th PUT and all after it fail with -EIO; 0: none */
 	_Atomic int put_delay_ms, get_delay_ms;
+	_Atomic bool hold_puts;              /* none goes on until it is false again */
+	_Atomic int held;                    /* PUTs that have come and do not go on */
 	_Atomic uint64_t puts, gets, get_bytes, deletes, deleted;
 	_Atomic int getting, getting_max;    /* GETs under way: now, and at most */
 } slow_store;
@@ -29,10 +31,20 @@ struct slow_op {
 	enum op_state (*run)(struct obj_req *r, struct op *op);
 };
 
+static inline enum op_state slow_put_now(struct obj_req *r, struct op *op);
+
 static inline void
 slow_run(struct op *op)
 {
 	struct slow_op *s = container_of(op, struct slow_op, op);
+
+	if (s->run == slow_put_now) {
+		if (slow_store.hold_puts) {
+			timer_start(&s->timer, 1000000, &s->op);
+			return;
+		}
+		slow_store.held--;
+	}
 	struct op *wait = s->wait;
 
 	enum op_state state = s->run(s->req, wait);
@@ -71,7 +83,10 @@ slow_put_now(struct obj_req *r, struct op *op)
 static inline enum op_state
 slow_put(struct obj_req *r, struct op *op)
 {
-	return slow_later(r, slow_store.put_delay_ms, slow_put_now, op);
+	int ms = MAX(slow_store.put_delay_ms, slow_store.hold_puts ? 1 : 0);
+
+	slow_store.held += ms > 0;
+	return slow_later(r, ms, slow_put_now, op);
 }
 
 static inline enum op_state

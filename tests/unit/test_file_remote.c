@@ -307,13 +307,14 @@ Test(file_remote, files_that_go_or_shrink_answer)
 	gone = crowd.f[0] = data_create("gone");
 	cut = crowd.f[1] = data_create("cut");
 	slow_store_install(data.store);
-	slow_store.put_delay_ms = 300;
+	slow_store.hold_puts = true;
 	crowd.left = 2;
 	rig_call(0, crowd_begin, (void *)0);
 	rig_call(0, crowd_begin, (void *)1);
-	usleep(50000);
+	EVENTUALLY(slow_store.held > 0);
 	cr_assert(eq(int, data_unlink("gone"), 0));
 	cr_assert(eq(int, data_truncate(cut, 0), 0));
+	slow_store.hold_puts = false;
 	while (crowd.left > 0)
 		usleep(1000);
 	cr_assert(eq(int, crowd.bad, 1)); /* the removed one is STALE */

@@ -45,7 +45,7 @@ Test(net_ends, clients_that_leave, .timeout = 60)
 	cr_assert(gt(int, atomic_load(&fill_errors), 0));
 }
 
-Test(net_ends, the_server_closes, .timeout = 20)
+Test(net_ends, the_server_closes, .timeout = 60)
 {
 	char c;
 
@@ -62,7 +62,7 @@ Test(net_ends, the_server_closes, .timeout = 20)
 }
 
 /* The end comes in the middle of everything. */
-Test(net_ends, the_end_closes_what_is_under_way, .timeout = 20)
+Test(net_ends, the_end_closes_what_is_under_way, .timeout = 60)
 {
 	int fd[30];
 
@@ -129,28 +129,24 @@ Test(net_ends, the_end_cuts_sends_that_are_stuck, .timeout = 60)
 		close(fd[i]);
 }
 
-Test(net_ends, idle_connections_are_closed_and_active_ones_not, .timeout = 20)
+Test(net_ends, idle_connections_are_closed_and_active_ones_not, .timeout = 60)
 {
-	struct timespec t0, t1;
 	int idle, busy;
 	char c;
 
-	server_opts.idle_timeout_ns = 300 * MS;
+	server_opts.idle_timeout_ns = 3000 * MS;
 	start(1);
 	idle = dial();
 	busy = dial();
-	clock_gettime(CLOCK_MONOTONIC, &t0);
-	for (int i = 0; i < 20; i++) {
+	/* Until the idle one is closed: the other spoke all the while, and is not. */
+	do {
 		uint8_t back[4];
 
+		usleep(50000);
 		send_part(busy, 'e', 0, 0);
 		cr_assert(eq(int, (int)recv(busy, back, 4, MSG_WAITALL), 4));
-		usleep(50000);
-	}
-	cr_assert(eq(int, (int)recv(idle, &c, 1, MSG_DONTWAIT), 0));
+	} while (recv(idle, &c, 1, MSG_DONTWAIT) != 0);
 	cr_assert(eq(int, (int)recv(busy, &c, 1, 0), 0)); /* now silent, it is closed too */
-	clock_gettime(CLOCK_MONOTONIC, &t1);
-	cr_assert(lt(i64, t1.tv_sec - t0.tv_sec, 10));
 	close(idle);
 	close(busy);
 	stop();

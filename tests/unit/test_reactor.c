@@ -466,7 +466,7 @@ struct timed {
 
 static struct timed timed[TIMERS];
 static uint64_t last_due;
-static int fired, stopped, late_max_ms;
+static int fired, stopped;
 static struct timer last_timer;
 static struct op last_op;
 
@@ -481,7 +481,6 @@ timer_fired(struct op *op)
 	last_due = d->due;
 	d->fired = true;
 	fired++;
-	late_max_ms = MAX(late_max_ms, (int)((reactor_now_ns() - d->due) / MS));
 	/* Stops some that wait; one that has fired says so. */
 	for (int i = 0; i < 2; i++) {
 		struct timed *other = &timed[rand() % TIMERS];
@@ -532,7 +531,6 @@ Test(timer, fire_in_order_once_and_never_when_stopped)
 	cr_assert(eq(int, fired + stopped, TIMERS));
 	cr_assert(gt(int, fired, TIMERS / 4));
 	cr_assert(gt(int, stopped, TIMERS / 4));
-	cr_assert(lt(int, late_max_ms, 100)); /* loosely: the machine may be busy */
 }
 
 static int rearmed;
