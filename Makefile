@@ -107,7 +107,7 @@ $(OUT)/bench/%: bench/%.c $(BENCH_LIB) $(CLIENT_LIB) $(LIB)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -o $@ $< $(BENCH_LIB) $(CLIENT_LIB) $(LIB) $(LDLIBS)
 $(OUT)/bench/load/load: $(LOAD_OBJ) $(BENCH_LIB) $(CLIENT_LIB)
 	@echo "  CC      $@"
-	$(Q)$(CC) $(CFLAGS) -o $@ $(LOAD_OBJ) $(BENCH_LIB) $(CLIENT_LIB) -lpthread -lm
+	$(Q)$(CC) $(CFLAGS) -o $@ $(LOAD_OBJ) $(BENCH_LIB) $(CLIENT_LIB) -luring -lpthread -lm
 $(OUT)/bench/preload/%.so: bench/preload/%.c
 	@mkdir -p $(@D)
 	@echo "  CC      $@"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The load generator: threads with an epoll loop each, connections with pipelined calls, slots
+ * The load generator: threads with a loop each, connections with pipelined calls, slots
  * that hold one outstanding call each.
  *
  * main.c reads the options and prints, world.c makes what the tests work on, op.c knows the
  * operations (how one is started, what a good answer is), run.c keeps the slots busy and
- * measures.  A worker and all that hangs on it belong to its thread; the world is written by
- * world.c before the threads start and only read afterwards.
+ * measures, ring.c carries small calls.  A worker and all that hangs on it belong to its
+ * thread; the world is written by world.c before the threads start and only read afterwards.
  */
 #ifndef BENCH_LOAD_LOAD_H
 #define BENCH_LOAD_LOAD_H
@@ -143,6 +143,14 @@ bool op_makes(enum load_op op); /* names for others to take */
 void pool_init(struct pool *p);
 void pool_push(struct pool *p, uint64_t id);
 bool pool_pop(struct pool *p, uint64_t *id);
+
+/* ---- ring.c */
+/* Takes over this worker's connections, which are open, until ring_free; on the thread that calls. */
+struct ring *ring_new(struct worker *w);
+/* Sends what is waiting, waits up to timeout_ms for what comes and runs it. */
+void ring_run(struct ring *r, int timeout_ms);
+/* No call may be open. */
+void ring_free(struct ring *r);
 
 /* ---- run.c */
 /* One test on all workers; prints its line. mix: "getattr" or "getattr:70,read:30". */

@@ -14,6 +14,8 @@
 
 #include "bench/load/load.h"
 
+enum { RING_IO_MAX = 32 << 10 };
+
 static const uint64_t SECOND = 1000000000;
 
 static void on_done(struct rpc_call *call);
@@ -114,6 +116,29 @@ open_loop(struct worker *w)
 	return !w->free || is_over(w) ? SECOND / 1000 : w->due_ns > w->loop.now_ns ? w->due_ns - w->loop.now_ns : 0;
 }
 
+static bool
+deck_has(const struct worker *w, enum load_op op)
+{
+	return memchr(w->deck, (int)op, w->deck_len) != NULL;
+}
+
+/* Long answers are received straight into their place, which the ring's buffers cannot do. */
+static void
+run_closed(struct worker *w)
+{
+	bool small = w->o->bytes <= RING_IO_MAX && !deck_has(w, DO_READDIRPLUS);
+	struct ring *ring = small ? ring_new(w) : NULL;
+	int timeout_ms = w->o->spin ? 0 : 100;
+
+	while (w->active)
+		if (ring)
+			ring_run(ring, timeout_ms);
+		else
+			rpc_loop_run(&w->loop, timeout_ms);
+	if (ring)
+		ring_free(ring);
+}
+
 static void *
 worker_run(void *arg)
 {
@@ -139,8 +164,7 @@ worker_run(void *arg)
 		slot_start(all, w->loop.now_ns);
 		all = next;
 	}
-	while (w->active)
-		rpc_loop_run(&w->loop, w->o->spin ? 0 : 100);
+	run_closed(w);
 	return NULL;
 }
 
@@ -180,12 +204,6 @@ deck_make(uint8_t deck[LOAD_DECK], const char *mix)
 		deck[i] = (uint8_t)best;
 	}
 	return (uint32_t)total;
-}
-
-static bool
-deck_has(const struct worker *w, enum load_op op)
-{
-	return memchr(w->deck, (int)op, w->deck_len) != NULL;
 }
 
 static void

@@ -18,20 +18,27 @@ get_time(struct wire_in *w)
 static void
 get_fattr(struct wire_in *w, struct nfs_attr *a)
 {
-	a->type = wire_get_u32(w);
-	a->mode = wire_get_u32(w);
-	a->nlink = wire_get_u32(w);
-	a->uid = wire_get_u32(w);
-	a->gid = wire_get_u32(w);
-	a->size = wire_get_u64(w);
-	a->used = wire_get_u64(w);
-	a->rdev = wire_get_u64(w);
-	a->fsid = wire_get_u64(w);
-	a->fileid = wire_get_u64(w);
-	a->atime = get_time(w);
-	a->mtime = get_time(w);
-	a->ctime = get_time(w);
-	if (a->type < NFS_REG || a->type > NFS_FIFO || a->mode > 07777)
+	enum { BYTES = 84 };
+	const uint8_t *p = wire_get_fixed(w, BYTES);
+	struct wire_in all;
+
+	if (!p)
+		return;
+	all = (struct wire_in){ .p = p, .end = p + BYTES }; /* of a length that the compiler knows */
+	a->type = wire_get_u32(&all);
+	a->mode = wire_get_u32(&all);
+	a->nlink = wire_get_u32(&all);
+	a->uid = wire_get_u32(&all);
+	a->gid = wire_get_u32(&all);
+	a->size = wire_get_u64(&all);
+	a->used = wire_get_u64(&all);
+	a->rdev = wire_get_u64(&all);
+	a->fsid = wire_get_u64(&all);
+	a->fileid = wire_get_u64(&all);
+	a->atime = get_time(&all);
+	a->mtime = get_time(&all);
+	a->ctime = get_time(&all);
+	if (all.bad || a->type < NFS_REG || a->type > NFS_FIFO || a->mode > 07777)
 		w->bad = true;
 }
 

@@ -11,10 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-	IOVS = 192,        /* of one send */
-	EVENTS = 256,      /* of one wait */
-};
+enum { EVENTS = 256 }; /* of one wait */
 
 uint64_t
 rpc_now_ns(void)
@@ -260,12 +257,9 @@ rpc_call_begin(struct rpc_call *call, struct rpc_conn *conn, uint32_t prog, uint
 	call->sent = false;
 	call->prog = prog;
 	call->proc = proc;
-	wire_put_u32(&w, call->xid);
-	wire_put_u32(&w, 0); /* CALL */
-	wire_put_u32(&w, 2); /* RPC version */
-	wire_put_u32(&w, prog);
-	wire_put_u32(&w, vers);
-	wire_put_u32(&w, proc);
+	memcpy(w.p, (uint32_t[]){ htobe32(call->xid), 0 /* CALL */, htobe32(2) /* RPC version */,
+	                          htobe32(prog), htobe32(vers), htobe32(proc) }, 24);
+	w.p += 24;
 	if (conn->cred) {
 		memcpy(w.p, conn->cred->bytes, conn->cred->len);
 		w.p += conn->cred->len;
@@ -321,22 +315,46 @@ call_bytes(const struct rpc_call *call)
 	return call->head_len + call->data_len + (uint32_t)wire_pad(call->data_len);
 }
 
-/* Adds the part of p[0..len) that lies behind *skip bytes. */
+/* Adds the part of p[0..len) that lies behind *skip bytes, to the last piece where it lies right behind that. */
 static int
 iov_add(struct iovec *iov, int n, const void *p, uint32_t len, uint32_t *skip)
 {
 	uint32_t cut = *skip < len ? *skip : len;
+	uint8_t *from = (uint8_t *)(uintptr_t)p + cut;
 
 	*skip -= cut;
 	if (cut == len)
 		return n;
-	iov[n].iov_base = (uint8_t *)(uintptr_t)p + cut;
-	iov[n].iov_len = len - cut;
+	if (n > 0 && (uint8_t *)iov[n - 1].iov_base + iov[n - 1].iov_len == from) {
+		iov[n - 1].iov_len += len - cut;
+		return n;
+	}
+	iov[n] = (struct iovec){ .iov_base = from, .iov_len = len - cut };
 	return n + 1;
 }
 
-static void
-conn_sent(struct rpc_conn *conn, size_t n)
+int
+rpc_conn_gather(const struct rpc_conn *conn, uint8_t *heads, struct iovec *iov, uint32_t *bytes)
+{
+	static const uint8_t zeros[4];
+	const struct rpc_call *c = conn->unsent;
+	uint32_t skip = conn->unsent_off, used = 0;
+	int n = 0;
+
+	for (*bytes = 0; c && n + 3 <= RPC_IOVS && used + c->head_len <= RPC_GATHER; c = c->next) {
+		memcpy(heads + used, c->head, c->head_len);
+		n = iov_add(iov, n, heads + used, c->head_len, &skip);
+		used += c->head_len;
+		n = iov_add(iov, n, c->data, c->data_len, &skip);
+		n = iov_add(iov, n, zeros, (uint32_t)wire_pad(c->data_len), &skip);
+		*bytes += call_bytes(c);
+	}
+	*bytes -= conn->unsent_off;
+	return n;
+}
+
+void
+rpc_conn_sent(struct rpc_conn *conn, size_t n)
 {
 	conn->bytes_out += n;
 	while (n > 0) {
@@ -357,28 +375,21 @@ conn_sent(struct rpc_conn *conn, size_t n)
 static void
 conn_flush(struct rpc_conn *conn)
 {
-	static const uint8_t zeros[4];
-	struct iovec iov[IOVS];
+	struct iovec iov[RPC_IOVS];
 
 	while (conn->unsent) {
+		uint32_t bytes;
 		struct msghdr msg = { .msg_iov = iov };
-		uint32_t skip = conn->unsent_off;
-		int n = 0;
 		ssize_t sent;
 
-		for (struct rpc_call *c = conn->unsent; c && n + 3 <= IOVS; c = c->next) {
-			n = iov_add(iov, n, c->head, c->head_len, &skip);
-			n = iov_add(iov, n, c->data, c->data_len, &skip);
-			n = iov_add(iov, n, zeros, (uint32_t)wire_pad(c->data_len), &skip);
-		}
-		msg.msg_iovlen = (size_t)n;
+		msg.msg_iovlen = (size_t)rpc_conn_gather(conn, conn->loop->scratch, iov, &bytes);
 		sent = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent < 0) {
 			if (errno == EAGAIN)
 				conn_arm(conn, conn->events | EPOLLOUT);
 			return;
 		}
-		conn_sent(conn, (size_t)sent);
+		rpc_conn_sent(conn, (size_t)sent);
 	}
 	conn_arm(conn, conn->events & ~(uint32_t)EPOLLOUT);
 }
@@ -422,14 +433,24 @@ conn_event(struct rpc_conn *conn, uint32_t events)
 		conn_flush(conn);
 }
 
+struct rpc_conn *
+rpc_loop_dirty(struct rpc_loop *loop)
+{
+	struct rpc_conn *conn = loop->dirty;
+
+	if (!conn)
+		return NULL;
+	loop->dirty = conn->next_dirty;
+	conn->dirty = false;
+	return conn;
+}
+
 static void
 loop_flush(struct rpc_loop *loop)
 {
-	while (loop->dirty) {
-		struct rpc_conn *conn = loop->dirty;
+	struct rpc_conn *conn;
 
-		loop->dirty = conn->next_dirty;
-		conn->dirty = false;
+	while ((conn = rpc_loop_dirty(loop)) != NULL) {
 		if (conn->state == RPC_OPEN && !(conn->events & EPOLLOUT))
 			conn_flush(conn);
 	}

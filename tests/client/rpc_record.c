@@ -144,12 +144,12 @@ conn_take(struct rpc_conn *conn, const uint8_t *p, uint32_t len)
 	return part_feed(conn, p, len);
 }
 
-/* False when the connection was closed meanwhile. */
-static bool
-conn_feed(struct rpc_conn *conn, const uint8_t *p, uint32_t len)
+bool
+rpc_conn_feed(struct rpc_conn *conn, const uint8_t *p, uint32_t len)
 {
 	int fd = conn->fd;
 
+	conn->bytes_in += len;
 	while (len > 0) {
 		uint32_t n = conn_take(conn, p, len);
 
@@ -186,12 +186,11 @@ rpc_conn_read(struct rpc_conn *conn)
 			rpc_conn_fail(conn, got < 0 ? -errno : 0);
 			return;
 		}
-		conn->bytes_in += (uint64_t)got;
 		if (first > (uint64_t)got)
 			first = (uint32_t)got;
-		if (first && !conn_feed(conn, iov[0].iov_base, first))
+		if (first && !rpc_conn_feed(conn, iov[0].iov_base, first))
 			return;
-		if (!conn_feed(conn, loop->scratch, (uint32_t)got - first))
+		if (!rpc_conn_feed(conn, loop->scratch, (uint32_t)got - first))
 			return;
 		if ((size_t)got < RPC_SCRATCH)
 			return; /* the socket is empty, or epoll says so again */
