@@ -21,6 +21,7 @@
 #include "reactor/buf.h"
 #include "reactor/net.h"
 #include "reactor/reactor.h"
+#include "tests/fake/net_session.h"
 
 #define HEADER  128
 #define ANSWER  112
@@ -31,10 +32,9 @@
 /* ---- server */
 
 struct session {
-	struct conn *conn;
+	struct net_session net; /* held by each call */
 	uint8_t header[HEADER];
 	uint32_t have;
-	int refs;
 };
 
 struct call {
@@ -45,20 +45,9 @@ struct call {
 	struct op op;
 };
 
-static __thread struct slab sessions, calls;
+static __thread struct slab calls;
 static __thread struct buf *source[BUFS];
 static const uint8_t answer[ANSWER];
-
-static void
-session_put(struct session *s)
-{
-	struct conn *c = s->conn;
-
-	if (--s->refs > 0)
-		return;
-	slab_put(&sessions, s);
-	conn_put(c);
-}
 
 static void
 call_end(struct op *op)
@@ -67,7 +56,7 @@ call_end(struct op *op)
 
 	for (uint32_t i = 0; i < BUFS && k->bufs[i]; i++)
 		buf_put(k->bufs[i]);
-	session_put(k->s);
+	session_put(&k->s->net);
 	slab_put(&calls, k);
 }
 
@@ -78,7 +67,7 @@ reply(struct call *k, int niov)
 	k->iov[0] = (struct iovec){ (void *)(uintptr_t)answer, ANSWER };
 	k->out = (struct outmsg){ .done = &k->op, .iov = k->iov, .niov = niov,
 	                          .len = ANSWER + (niov > 1 ? PAYLOAD : 0) };
-	conn_send(k->s->conn, &k->out);
+	conn_send(k->s->net.conn, &k->out);
 }
 
 static void
@@ -105,7 +94,7 @@ start_call(struct session *s)
 	struct call *k = slab_get(&calls);
 
 	assert(k);
-	s->refs++;
+	s->net.refs++;
 	s->have = 0;
 	*k = (struct call){ .s = s };
 	if (s->header[0] == 'r') {
@@ -119,19 +108,8 @@ start_call(struct session *s)
 	}
 	map(k->bufs, k->iov);
 	k->op.resume = filled;
-	if (conn_fill(s->conn, k->iov, BUFS, &k->op) == OP_DONE)
+	if (conn_fill(s->net.conn, k->iov, BUFS, &k->op) == OP_DONE)
 		filled(&k->op);
-}
-
-static void *
-stream_open(struct conn *c, const struct sockaddr_storage *peer)
-{
-	struct session *s = slab_get(&sessions);
-
-	(void)peer;
-	if (s)
-		*s = (struct session){ .conn = conn_get(c), .refs = 1 };
-	return s;
 }
 
 static size_t
@@ -156,14 +134,7 @@ stream_input(struct conn *c, void *user, const uint8_t *p, size_t len)
 	return used;
 }
 
-static void
-stream_closed(struct conn *c, void *user)
-{
-	(void)c;
-	session_put(user);
-}
-
-static const struct conn_vt stream_vt = { stream_open, stream_input, stream_closed };
+static const struct conn_vt stream_vt = { session_open, stream_input, session_closed };
 
 static int
 core_init(int core, void *arg)

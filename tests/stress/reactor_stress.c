@@ -23,6 +23,7 @@
 #include "reactor/log.h"
 #include "reactor/net.h"
 #include "reactor/worker.h"
+#include "tests/fake/net_session.h"
 
 #define CLIENTS   12
 #define MAX_BUFS  4
@@ -50,29 +51,17 @@ struct block {
 };
 
 struct session {
-	struct conn *conn;
-	int refs; /* open, and one for each block */
+	struct net_session net; /* held by each block */
 	uint32_t have;
 	uint8_t header[4];
 };
 
-static __thread struct slab sessions, blocks;
+static __thread struct slab blocks;
 static __thread int file;
 static __thread uint64_t free_slots; /* bit set */
 static __thread unsigned rnd;
 static _Atomic bool over;
 static _Atomic uint64_t echoed, cut;
-
-static void
-session_put(struct session *s)
-{
-	struct conn *c = s->conn;
-
-	if (--s->refs > 0)
-		return;
-	slab_put(&sessions, s);
-	conn_put(c);
-}
 
 static void
 finish(struct block *b)
@@ -84,7 +73,7 @@ finish(struct block *b)
 	if (b->slot != SLOTS)
 		free_slots |= 1ull << b->slot;
 	slab_put(&blocks, b);
-	session_put(s);
+	session_put(&s->net);
 }
 
 static void
@@ -121,7 +110,7 @@ static void
 step(struct op *op)
 {
 	struct block *b = container_of(op, struct block, op);
-	struct conn *c = b->s->conn;
+	struct conn *c = b->s->net.conn;
 	uint64_t at = (uint64_t)b->slot * MAX_BYTES;
 
 	switch (b->stage) {
@@ -169,17 +158,6 @@ step(struct op *op)
 	finish(b);
 }
 
-static void *
-session_open(struct conn *c, const struct sockaddr_storage *peer)
-{
-	struct session *s = slab_get(&sessions);
-
-	(void)peer;
-	if (s)
-		*s = (struct session){ .conn = conn_get(c), .refs = 1 };
-	return s;
-}
-
 static void
 start_block(struct session *s)
 {
@@ -187,7 +165,7 @@ start_block(struct session *s)
 
 	assert(b && free_slots); /* a client waits for its answer, and there are fewer clients */
 	s->have = 0;
-	s->refs++;
+	s->net.refs++;
 	*b = (struct block){ .s = s, .slot = (uint32_t)__builtin_ctzll(free_slots),
 	                     .op.resume = step, .stage = GOT_BUFS };
 	free_slots &= free_slots - 1;
@@ -195,7 +173,7 @@ start_block(struct session *s)
 	memcpy(&b->len, s->header, 4);
 	assert(b->len > 0 && b->len <= MAX_BYTES);
 	b->nbufs = (int)(ROUND_UP(b->len, BUF_LARGE_BYTES) / BUF_LARGE_BYTES);
-	conn_pause(s->conn);
+	conn_pause(s->net.conn);
 	if (buf_get_many(&b->wait, b->bufs, b->nbufs, BUF_LARGE, BUF_INGEST, &b->op) == OP_DONE)
 		step(&b->op);
 }
@@ -212,13 +190,6 @@ session_input(struct conn *c, void *user, const uint8_t *p, size_t len)
 	if (s->have == 4)
 		start_block(s);
 	return used;
-}
-
-static void
-session_closed(struct conn *c, void *user)
-{
-	(void)c;
-	session_put(user);
 }
 
 static const struct conn_vt vt = { session_open, session_input, session_closed };

@@ -23,6 +23,7 @@
 
 #include "reactor/buf.h"
 #include "reactor/net.h"
+#include "tests/fake/net_session.h"
 #include "tests/unit/oncore.h"
 
 #define HELPER __attribute__((unused)) static
@@ -38,8 +39,7 @@
 enum { NO_FRAME = 1, NO_BUFS = 2, LATER = 4, UNSENT = 8 };
 
 struct session {
-	struct conn *conn;
-	int refs; /* open, in line for a frame, and one for each frame */
+	struct net_session net; /* held in line for a frame, and by each frame */
 	unsigned holds;
 	uint8_t header[HEADER];
 	uint32_t have;       /* bytes of the header, then of an 'e' payload */
@@ -62,7 +62,7 @@ struct frame {
 	struct op op;
 };
 
-static __thread struct slab sessions, frames;
+static __thread struct slab frames;
 static __thread struct session *line, **line_tail; /* for a frame */
 static _Atomic int opened, closed_calls, fill_errors, send_errors, pauses;
 static uint32_t frame_count = 64;
@@ -75,7 +75,7 @@ static void
 hold_input(struct session *s, unsigned why)
 {
 	s->holds |= why;
-	conn_pause(s->conn);
+	conn_pause(s->net.conn);
 	pauses++;
 }
 
@@ -84,25 +84,14 @@ release_input(struct session *s, unsigned why)
 {
 	s->holds &= ~why;
 	if (s->holds == 0)
-		conn_resume(s->conn);
-}
-
-static void
-session_put(struct session *s)
-{
-	struct conn *c = s->conn;
-
-	if (--s->refs > 0)
-		return;
-	slab_put(&sessions, s);
-	conn_put(c);
+		conn_resume(s->net.conn);
 }
 
 static void
 stand_in_line(struct session *s)
 {
 	hold_input(s, NO_FRAME);
-	s->refs++;
+	s->net.refs++;
 	s->wait_next = NULL;
 	if (!line)
 		line_tail = &line;
@@ -121,7 +110,7 @@ serve_line(void)
 		if (!s->closed)
 			assert(start_frame(s));
 		release_input(s, NO_FRAME);
-		session_put(s);
+		session_put(&s->net);
 	}
 }
 
@@ -136,7 +125,7 @@ free_frame(struct frame *f)
 		s->frame = NULL;
 	slab_put(&frames, f);
 	serve_line();
-	session_put(s);
+	session_put(&s->net);
 }
 
 static void
@@ -148,7 +137,7 @@ frame_sent(struct op *op)
 		send_errors++;
 	else
 		assert(op->res == (int)(HEADER + f->len));
-	if (conn_unsent(f->s->conn) <= unsent_limit)
+	if (conn_unsent(f->s->net.conn) <= unsent_limit)
 		release_input(f->s, UNSENT);
 	free_frame(f);
 }
@@ -171,8 +160,8 @@ send_back(struct frame *f)
 	f->iov[0] = (struct iovec){ f->header, HEADER };
 	f->out = (struct outmsg){ .done = &f->op, .iov = f->iov, .niov = 1 + map_bufs(f, f->iov + 1),
 	                          .len = HEADER + f->len };
-	conn_send(f->s->conn, &f->out);
-	if (conn_unsent(f->s->conn) > unsent_limit)
+	conn_send(f->s->net.conn, &f->out);
+	if (conn_unsent(f->s->net.conn) > unsent_limit)
 		hold_input(f->s, UNSENT);
 }
 
@@ -188,7 +177,7 @@ frame_filled(struct op *op)
 		return;
 	}
 	fill_errors++;
-	assert(!conn_is_open(f->s->conn));
+	assert(!conn_is_open(f->s->net.conn));
 	free_frame(f);
 }
 
@@ -196,7 +185,7 @@ static void
 fill_frame(struct frame *f)
 {
 	f->op.resume = frame_filled;
-	if (conn_fill(f->s->conn, f->iov, map_bufs(f, f->iov), &f->op) == OP_DONE)
+	if (conn_fill(f->s->net.conn, f->iov, map_bufs(f, f->iov), &f->op) == OP_DONE)
 		frame_filled(&f->op);
 }
 
@@ -253,7 +242,7 @@ start_frame(struct session *s)
 	                     .len = (uint32_t)s->header[1] << 16 | (uint32_t)s->header[2] << 8 |
 	                            s->header[3] };
 	memcpy(f->header, s->header, HEADER);
-	s->refs++;
+	s->net.refs++;
 	s->frame = f;
 	f->nbufs = (int)(ROUND_UP(f->len, BUF_LARGE_BYTES) / BUF_LARGE_BYTES);
 	f->op.resume = got_bufs;
@@ -284,7 +273,7 @@ server_input(struct conn *c, void *user, const uint8_t *p, size_t len)
 	struct session *s = user;
 	size_t used = 0;
 
-	assert(s->conn == c && len > 0 && s->holds == 0);
+	assert(s->net.conn == c && len > 0 && s->holds == 0);
 	while (used < len && s->holds == 0) {
 		if (s->frame && s->frame->kind != 'e')
 			break; /* what follows is for the fill */
@@ -308,12 +297,11 @@ server_input(struct conn *c, void *user, const uint8_t *p, size_t len)
 static void *
 server_open(struct conn *c, const struct sockaddr_storage *peer)
 {
-	struct session *s = slab_get(&sessions);
+	struct session *s = session_open(c, peer);
 
 	assert(peer->ss_family == AF_INET || peer->ss_family == AF_INET6);
 	if (!s)
 		return NULL;
-	*s = (struct session){ .conn = conn_get(c), .refs = 1 };
 	opened++;
 	return s;
 }
@@ -329,7 +317,7 @@ server_closed(struct conn *c, void *user)
 	/* Half an 'e' frame, which waits for nothing but bytes. */
 	if (s->frame && s->frame->kind == 'e' && !(s->holds & NO_BUFS))
 		free_frame(s->frame);
-	session_put(s);
+	session_put(&s->net);
 }
 
 static const struct conn_vt server_vt = { server_open, server_input, server_closed };
