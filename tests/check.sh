@@ -7,7 +7,8 @@ logs=build/check
 mkdir -p "$logs"
 jobs=$(nproc)
 passed=0 failed=0 skipped=0 table= what_failed=
-last= line=() # of those that run beside the others: the last one's process, their names
+declare -A last process # of those that run beside the others: a line's last process, each suite's
+names=()
 
 # Ctrl-C: what runs in the background does not hear it by itself.  Each removes what it made; this ends when all have.
 trap 'trap "" INT TERM; kill 0; wait; exit 130' INT TERM
@@ -37,13 +38,13 @@ suite() {
 	count "$name" "${PIPESTATUS[0]}" $((SECONDS - start))
 }
 
-# beside NAME COMMAND...: the same while other suites run, for those that mostly wait: they run in a line of their own,
-# one after another.  `join` shows what they said, in that order.
+# beside LINE NAME COMMAND...: the same while other suites run; those of one line one after another.
+# `join` shows what they said, in the order given.
 beside() {
-	local name=$1 before=$last
-	shift
+	local before=${last[$1]:-} number=$1 name=$2
+	shift 2
 	wanted "$name" || return
-	echo "== $name (beside): $*"
+	echo "== $name (line $number): $*"
 	rm -f "$logs/$name.end"
 	(
 		trap 'exit 143' TERM # behind the suite, which tidies up
@@ -52,13 +53,13 @@ beside() {
 		"$@" >"$logs/$name.log" 2>&1
 		echo "$? $((SECONDS - start))" >"$logs/$name.end"
 	) &
-	last=$!
-	line+=("$name")
+	last[$number]=$! process[$name]=$!
+	names+=("$name")
 }
 join() {
 	local name end
-	for name in "${line[@]}"; do
-		until [ -e "$logs/$name.end" ] || ! kill -0 "$last" 2>/dev/null; do sleep 0.2; done
+	for name in "${names[@]}"; do
+		wait "${process[$name]}"
 		echo "== $name"
 		cat "$logs/$name.log"
 		end=(1 0) # it was killed
@@ -74,25 +75,25 @@ release=build/release-none/dittofs debug=build/debug-none/dittofs asan=build/deb
 suite layers       make --no-print-directory layers
 suite headers      make --no-print-directory hdr-check
 suite build        build all
-beside e2e         env SLOW=2 tests/e2e/run.sh --binary $release
-beside e2e-s3      env SLOW=2 tests/e2e/run.sh --binary $release --store s3 --quick
-beside e2e-s3-remote env SLOW=2 tests/e2e/run.sh --binary $release --store s3 --durability remote --quick --only sqlite --only cold
-beside s3          env SLOW=2 tests/s3/run.sh --binary $release
+beside 1 e2e-s3    env SLOW=3 tests/e2e/run.sh --binary $release --store s3
+beside 2 s3        env SLOW=2 tests/s3/run.sh --binary $release
+beside 2 e2e-s3-remote env SLOW=3 tests/e2e/run.sh --binary $release --store s3 --durability remote --small
 suite build-debug  build BUILD=debug all
 suite build-libs3  build LIBS3=1 all
 suite build-asan   build BUILD=debug SAN=address,undefined all
-beside s3-v2       env SLOW=2 tests/s3/run.sh --binary build/release-none-libs3/dittofs --signature v2 --only none --only early --only shorter --only killed
-beside e2e-asan    env SLOW=4 tests/e2e/run.sh --binary $asan --quick
+beside 1 s3-v2     env SLOW=2 tests/s3/run.sh --binary build/release-none-libs3/dittofs --signature v2 --only none --only early --only shorter --only killed
+beside 1 e2e       env SLOW=3 tests/e2e/run.sh --binary $release --small --skip restart
+beside 1 tidy      tests/cli/tidy.py --binary $release
+beside 1 tidy-s3   tests/cli/tidy.py --binary $release --s3
+beside 2 e2e-asan  env SLOW=6 tests/e2e/run.sh --binary $asan --quick
+beside 2 powercut  tests/crash/run.sh --binary $debug --rounds 60 --powercut --seed 2
 suite unit         build BUILD=debug unit
 suite unit-asan    build BUILD=debug SAN=address,undefined unit
 suite stress-tsan  build BUILD=debug SAN=thread stress
 suite fuzz-replay  build BUILD=debug SAN=address,undefined fuzz-replay
 suite cli          tests/cli/run.sh --binary $release
-suite tidy         tests/cli/tidy.py --binary $release
-suite tidy-s3      tests/cli/tidy.py --binary $release --s3
 suite bench        tests/cli/bench.sh --binary $release
 suite crash        tests/crash/run.sh --binary $debug --rounds 140 --seed 1
-suite powercut     tests/crash/run.sh --binary $debug --rounds 60 --powercut --seed 2
 suite load         tests/load/run.sh --binary $release
 suite coherence    tests/coherence/run.sh --binary $release
 suite benchmarks   build bench-check

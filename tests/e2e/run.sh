@@ -8,15 +8,17 @@ export E2E MODE=full CORES=2 BINARY STORE=file DURABILITY=local
 E2E=$(dirname "$(realpath "$0")")
 TOP=$(realpath "$E2E/../..")
 BINARY=$TOP/build/release-none/dittofs
-only=() list= keep=
+only=() skip=() small= list= keep=
 
 usage() {
 	cat <<'U'
-usage: tests/e2e/run.sh [--binary PATH] [--quick] [--only NAME]... [--cores N] [--store file|s3] [--durability local|remote]
-                        [--keep] [--list]
+usage: tests/e2e/run.sh [--binary PATH] [--quick | --small] [--only NAME]... [--skip NAME]... [--cores N]
+                        [--store file|s3] [--durability local|remote] [--keep] [--list]
   --binary PATH  the dittofs to test                 (build/release-none/dittofs)
   --quick        a subset, half a minute to two; with --store s3 those that matter there
+  --small        everything, with workloads of the size that --quick has
   --only NAME    only scenarios with NAME in their name
+  --skip NAME    not those
   --cores N      of the server                       (2)
   --store s3     the objects in a bucket of tests/s3/rgw.sh
   --durability   writeback.durability of the server  (local)
@@ -29,7 +31,9 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--binary) BINARY=$(realpath -e -- "$2"); shift ;;
 	--quick) MODE=quick ;;
+	--small) small=1 ;;
 	--only) only+=("$2"); shift ;;
+	--skip) skip+=("$2"); shift ;;
 	--cores) CORES=$2; shift ;;
 	--store) STORE=$2; shift ;;
 	--durability) DURABILITY=$2; shift ;;
@@ -43,12 +47,13 @@ done
 
 wanted() { # is scenario $1, in file $2, asked for?
 	local o
+	for o in "${skip[@]}"; do case $1 in *"$o"*) return 1 ;; esac; done
 	if [ ${#only[@]} -gt 0 ]; then
 		for o in "${only[@]}"; do case $1 in *"$o"*) return 0 ;; esac; done
 		return 1
 	fi
-	case $MODE$STORE in
-	full*) ;;
+	case $small$MODE$STORE in
+	1* | full*) ;;
 	*s3) grep -q '^# modes: .*s3' "$2" ;;
 	*) grep -q '^# modes: .*quick' "$2" ;;
 	esac
@@ -75,7 +80,7 @@ LC=$E2E/linux-client
 base=${TMPDIR:-$TOP/build}
 mkdir -p "$base"
 RUN=$(mktemp -d "$base/e2e.XXXXXX")
-KEPT=$TOP/build/e2e-failed
+KEPT=$TOP/build/e2e-failed/$STORE-$DURABILITY
 current=
 eval "$("$LC" setup)"
 [ -n "${NETNS:-}" ] || die "no network namespace"
@@ -103,6 +108,7 @@ if [ "$STORE" = s3 ]; then
 	export AWS_ACCESS_KEY_ID=$S3_ACCESS_KEY AWS_SECRET_ACCESS_KEY=$S3_SECRET_KEY
 fi
 
+[ -z "$small" ] || MODE=quick
 export INPUT=$RUN/input
 "$E2E/guest/tree.py" input "$INPUT" "$MODE"
 "$E2E/guest/tree.py" input "$INPUT/quick" quick

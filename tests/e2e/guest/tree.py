@@ -158,7 +158,7 @@ def main():
         seed = int(os.environ.get("SEED", "1"))
         make(root + "/tree", 500 if quick else 2500, seed)
         write_sums(root + "/tree", root + "/tree.sums")
-        make(root + "/small", 300, seed + 1)  # for git, to which each file is an object more
+        make(root + "/small", 80 if quick else 300, seed + 1)  # for git, to which each file is an object more
         project(root + "/project")
         for name in ("tree", "small", "project"):
             subprocess.run(["tar", "-C", root, "--format=posix", "-cf", root + "/" + name + ".tar", name], check=True)
