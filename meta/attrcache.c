@@ -39,7 +39,7 @@ attrcache_fini(void)
 uint64_t
 attrcache_max(void)
 {
-	return (uint64_t)own()->nsets * ASSOC_WAYS * (uint64_t)reactor_cores();
+	return (uint64_t)own()->max * (uint64_t)reactor_cores();
 }
 
 static void

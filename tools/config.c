@@ -230,7 +230,7 @@ take_all(struct loader *l, const struct raw *r)
 		take_size(l, "memory.buffer_size", r->memory->buffer_size, &c->buffer_bytes, 64 * MIB, 1024 * GIB);
 		take_size(l, "memory.metadata_cache", r->memory->metadata_cache, &c->metadata_cache_bytes, 8 * MIB, 1024 * GIB);
 		take_uint(l, "memory.inodes", r->memory->inodes, &c->inodes, 1024, 1u << 28);
-		take_uint(l, "memory.names", r->memory->names, &c->names, 1024, 1u << 30);
+		take_uint(l, "memory.names", r->memory->names, &c->names, 0, 1u << 30);
 	}
 	if (r->network) {
 		take_duration(l, "network.busy_poll", r->network->busy_poll, &c->busy_poll_ns, 1000000000);
@@ -275,7 +275,6 @@ set_defaults(struct config *c)
 		.buffer_bytes = 512 * MIB,
 		.metadata_cache_bytes = 128 * MIB,
 		.inodes = 262144,
-		.names = 1572864,
 		.busy_poll_ns = 50000,
 		.max_connections = 4096,
 		.journal_bytes = 2 * GIB,

@@ -174,7 +174,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"  buffer_size: 512MiB      # payloads, dirty data and cached frames, all cores together\n"
 		"  metadata_cache: 128MiB   # RocksDB's block cache\n"
 		"  inodes: 262144           # kept in memory, 400 bytes each\n"
-		"  names: 1572864           # names and attributes beside them in short form, 130 bytes each\n"
+		"  names: 0                 # names and attributes beside them in short form, 200 bytes each; 0: an eighth of the memory\n"
 		"\n"
 		"network:\n"
 		"  busy_poll: 50us          # how long an idle core polls before it sleeps: latency for CPU; 0 saves CPU\n"

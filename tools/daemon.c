@@ -12,10 +12,16 @@
 #include <unistd.h>
 
 #include "proto/server.h"
+#include "tools/memsize.h"
 #include "tools/oncore.h"
 #include "tools/pending.h"
 
 #define GRACE_MS 10000 /* for calls under way at SIGTERM */
+
+/* Of a name and its attributes in short form, with the indexes over them when they are at their largest. */
+#define NAME_BYTES 206
+#define NAMES_MIN  1048576u
+#define NAMES_MAX  (1u << 30)
 
 struct bringup {
 	struct daemon d;
@@ -159,6 +165,15 @@ serve(struct bringup *b, sigset_t *set, char why[256])
 	return err;
 }
 
+/* Memory is used as they come, so a small volume does not pay for a large machine. */
+static uint32_t
+names_in_memory(const struct config *c)
+{
+	if (c->names)
+		return c->names;
+	return (uint32_t)MAX(NAMES_MIN, MIN(NAMES_MAX, memsize_bytes() / 8 / NAME_BYTES));
+}
+
 int
 daemon_run(struct config *c, char why[256])
 {
@@ -186,7 +201,7 @@ daemon_run(struct config *c, char why[256])
 
 	const uint32_t cores = (uint32_t)b.d.cores;
 	const struct meta_opts meta = {
-		.max_inodes = MAX(1024, c->inodes / cores), .max_names = c->names / cores,
+		.max_inodes = MAX(1024, c->inodes / cores), .max_names = MAX(1024, names_in_memory(c) / cores),
 		.volume = &b.d.vol.vol, .shares = b.d.vol.shares,
 		.nshares = b.d.vol.nshares, .objects_path = strncmp(c->objects, "file://", 7) ? NULL : c->objects + 7,
 	};

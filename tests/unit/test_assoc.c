@@ -95,7 +95,7 @@ Test(assoc, keeps_most_of_a_walk)
 /* ---- who looks while the owner is at it */
 
 #define CHANGES 300000
-#define SETS    3 /* few, so that they meet */
+#define ROOM    10 /* of 15 keys, so that they take turns in few entries */
 
 static _Atomic bool over;
 
@@ -104,7 +104,7 @@ init_few(int core, void *arg)
 {
 	(void)core;
 	(void)arg;
-	return assoc_init(&a, "things", SETS * ASSOC_WAYS - 1, sizeof(struct thing));
+	return assoc_init(&a, "things", ROOM, sizeof(struct thing));
 }
 
 static void *
@@ -158,4 +158,66 @@ Test(assoc_looks, see_whole_things, .init = NULL, .fini = rig_stop)
 	atomic_store(&over, true);
 	for (int i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
+}
+
+/* ---- who looks while it grows */
+
+#define MANY 100000
+
+static int
+init_many(int core, void *arg)
+{
+	(void)core;
+	(void)arg;
+	return assoc_init(&a, "things", MANY, sizeof(struct thing));
+}
+
+static enum op_state
+fill(void *arg, struct op *op)
+{
+	uint64_t *filled = arg;
+
+	for (uint64_t key = 1; key <= MANY; key++) {
+		assoc_put(&a, key, &(struct thing){ key, ~key });
+		__atomic_store_n(filled, key, __ATOMIC_RELEASE);
+	}
+	return op_done(op, 0);
+}
+
+static uint64_t filled;
+
+static void *
+look_at_all(void *arg)
+{
+	uint64_t x = (uint64_t)(uintptr_t)arg, n;
+
+	while ((n = __atomic_load_n(&filled, __ATOMIC_ACQUIRE)) < MANY) {
+		struct thing t;
+
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		assoc_near(&a, x % MANY + 1, 0);
+		assoc_near(&a, x % MANY + 1, 1);
+		if (assoc_look(&a, x % MANY + 1, &t))
+			cr_assert(t.key == x % MANY + 1 && t.value == ~t.key);
+	}
+	return NULL;
+}
+
+Test(assoc_looks, see_whole_things_while_it_grows, .init = NULL, .fini = rig_stop)
+{
+	pthread_t thread[2];
+	int found = 0;
+
+	rig_start(1, init_many, fini);
+	for (int i = 0; i < 2; i++)
+		cr_assert(pthread_create(&thread[i], NULL, look_at_all, (void *)(uintptr_t)(i + 1)) == 0);
+	rig_call(0, fill, &filled);
+	for (int i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	for (uint64_t key = 1; key <= MANY; key++) {
+		struct thing t;
+
+		found += assoc_look(&a, key, &t);
+	}
+	cr_assert(found > MANY * 98 / 100, "%d", found);
 }
