@@ -136,6 +136,33 @@ def judgements(rows):
     return [bool(ref["reached"]) for r in rows for ref in r["references"] if ref["bar"] is not None]
 
 
+# What README.md shows: the id of a row, and its words there.
+SHORT = (
+    ("getattr64", "GETATTR, 64 outstanding"), ("lookup64", "LOOKUP, 64 outstanding"),
+    ("read4k64", "READ 4 KiB cached, a file written in order, 64 outstanding"), ("scattered64", "the same, a file written again at random"),
+    ("seqread", "READ 1 MiB cached, sequential"), ("seqwrite", "WRITE 1 MiB, a new file, one COMMIT"),
+    ("randwrite", "WRITE 4 KiB at random, COMMIT every 64"), ("writesync64", "WRITE 4 KiB FILE_SYNC, 64 outstanding"),
+    ("create64", "CREATE, 64 outstanding"), ("remove64", "REMOVE, 64 outstanding"), ("rename64", "RENAME, 64 outstanding"),
+    ("list20k", "READDIRPLUS, 20,000 entries"), ("list1m", "READDIRPLUS, a million entries"),
+    ("s3_upload", "S3 on the same cores: WRITE, a new file, `durability: remote`"), ("s3_cold", "S3: READ 1 MiB in order, nothing cached"),
+    ("s3_cold64", "S3: READ 4 KiB at random, nothing cached"), ("s3_files64", "S3, 20 ms away: files of 8 KiB with an fsync each, remote"),
+)
+
+
+def short_figures(report):
+    """The shortest form: what stands in README.md."""
+    rows = {r["id"]: r for r in report["rows"]}
+    out = ["Medians of one run's rounds, ratios within it, at %s:" % report["facts"]["commit"], "",
+           "| what | dittofs | to ganesha | to bare |", "|---|---|---|---|"]
+    for ident, words in SHORT:
+        if ident not in rows:
+            continue
+        r = rows[ident]
+        to = {ref["who"]: "%.2g" % ref["ratio"] for ref in r["references"] if ref["ratio"] and ref["who"] in ("ganesha", "bare")}
+        out.append("| %s | %s %s | %s | %s |" % (words, number(r["ours"]["median"]), r["unit"], to.get("ganesha", ""), to.get("bare", "")))
+    return "\n".join(out) + "\n"
+
+
 def figures(report):
     """The short form: what stands in bench/README.md between its two marks."""
     f, judged = report["facts"], judgements(report["rows"])

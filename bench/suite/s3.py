@@ -87,7 +87,7 @@ class Questions:
 
     def __init__(self, bench):
         self.bench, self.rig = bench, bench.rig
-        self.share = min(1.0, bench.seconds / 0.7) # of the full size, in a short run
+        self.share = min(1.0, bench.seconds / 0.6) # of the full size, in a short run
         self.mib = max(16, int(256 * self.share) // 4 * 4)
         self.files = max(200, int(10000 * self.share))
         self.made = 0

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sentences on missed bars, from canned looks.  python3 -m unittest in this folder."""
+"""The sentences on missed bars, from canned looks, and what becomes of them.  python3 -m unittest in this folder."""
+import os
 import unittest
 
 import bars
+import publish
+import rig
 import usage
 import verdict
 import why
@@ -143,6 +146,18 @@ class Usage(unittest.TestCase):
 
     def test_stat_with_spaces_in_the_name(self):
         self.assertEqual(usage.parse_stat("7 (a b) c) S 1 7 7 0 -1 0 0 0 0 0 10 20 1 2 20 0"), (7, "a b) c", 1, 33))
+
+
+class Publish(unittest.TestCase):
+    def test_between_its_marks(self):
+        text = "a\n<!-- short.md of a whole run: from here -->\nold\n<!-- to here -->\nb\n"
+        self.assertEqual(publish.between(text, "short.md", "new\n"), text.replace("old", "new"))
+        self.assertIsNone(publish.between(text, "figures.md", "new"))
+
+    def test_the_readmes_have_them(self):
+        for name, place in publish.PLACES:
+            with open(os.path.join(rig.ROOT, place), encoding="utf-8") as f:
+                self.assertIsNotNone(publish.between(f.read(), name, ""), place)
 
 
 if __name__ == "__main__":
