@@ -5,6 +5,8 @@ import unittest
 
 import bars
 import publish
+import render
+import render_why
 import rig
 import usage
 import verdict
@@ -146,6 +148,23 @@ class Usage(unittest.TestCase):
 
     def test_stat_with_spaces_in_the_name(self):
         self.assertEqual(usage.parse_stat("7 (a b) c) S 1 7 7 0 -1 0 0 0 0 0 10 20 1 2 20 0"), (7, "a b) c", 1, 33))
+
+
+class Rendered(unittest.TestCase):
+    def test_section(self):
+        seen = look(id="x", missed=["bare: 0.30, bar ≥ 0.6"], flame=None, calls={"READ": {"queue": 9.0, "work": 1.0, "calls": 5, "total": 10.0}})
+        text = "\n".join(render_why.section([seen], 2))
+        self.assertIn("- **x** (bare: 0.30, bar ≥ 0.6). One core has most of the work: core-0", text)
+        self.assertIn("| x | 1.00 | 0.50 (50 %) | 0.40 (40 %) | 0.10 (10 %) |  |", text)
+        self.assertIn("| x | 100 | 9.00 | 1.00 |  |  | 90.0 |  |", text)
+        self.assertIn("No profiles", "\n".join(render_why.section([dict(seen, profile=dict(seen["profile"], samples=0))], 2)))
+
+    def test_late_and_damaged(self):
+        def sample(n, p99):
+            return {"key": "s3 slow", "subject": "late, hedged", "round": n, "p50_us": 5000.0, "p99_us": p99, "p999_us": 9e5, "gets_per_read": 0.8}
+        table = render.slow_table([sample(1, 1e5), sample(2, 3e5), sample(3, 2e5)])
+        self.assertEqual(table[2:], ["| the same, `hedge_after: 100ms` | 5 ms | 200 ms | 900 ms | 0.800 |"])
+        self.assertEqual(render.slow_table([]), [])
 
 
 class Publish(unittest.TestCase):
