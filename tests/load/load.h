@@ -47,6 +47,7 @@ struct peer {
 	enum role role;
 	uint32_t id;
 	bool closed;            /* by the server */
+	uint64_t opened_ns;
 	struct nfs_fh own;      /* its own file */
 	uint64_t acked;         /* blocks of it, a bit each */
 	uint64_t cookie, cookieverf;

@@ -286,6 +286,7 @@ opened(struct rpc_conn *conn)
 {
 	struct peer *p = conn->user;
 
+	p->opened_ns = rpc_now_ns();
 	switch ((int)p->role) {
 	case HEALTHY:
 		peer_fill(p);
@@ -309,6 +310,9 @@ closed(struct rpc_conn *conn, int err)
 	struct peer *p = conn->user;
 
 	p->closed = true;
+	/* Who takes nothing for 30 s while others need the memory may be cut: a slow reader, when all of this is slow. */
+	if (p->role == SLOW && rpc_now_ns() - p->opened_ns > 29000000000ull)
+		return;
 	if (p->role == HEALTHY || p->role == SLOW)
 		load_fail(p->load, "connection %u (%s) was closed by the server: %s", p->id,
 		          p->role == SLOW ? "a slow reader" : "healthy",
@@ -334,7 +338,7 @@ peer_open_calls(const struct peer *p)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < p->nops; i++)
+	for (uint32_t i = 0; i < p->nops && !p->closed; i++)
 		n += p->op[i].busy;
 	return n;
 }
