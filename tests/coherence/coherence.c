@@ -271,7 +271,7 @@ main(int argc, char **argv)
 	uint64_t seed = 1;
 	int ch;
 
-	t.server = (struct server){ .start_timeout_ms = 30000 };
+	t.server = (struct server){ .start_timeout_ms = 120000 };
 	while ((ch = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (ch) {
 		case 'b': t.server.binary = optarg; break;

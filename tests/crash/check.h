@@ -9,7 +9,7 @@
 
 #include "tests/crash/run.h"
 
-enum { JOBS = 64, CHECK_LANES = 2, CHECK_TIMEOUT_MS = 60000 };
+enum { JOBS = 64, CHECK_LANES = 2, CHECK_TIMEOUT_MS = 240000 };
 
 struct check;
 

@@ -17,7 +17,7 @@
 #include "tests/crash/points.h"
 #include "tests/crash/run.h"
 
-enum { START_MS = 30000, STOP_MS = 30000, SETTLE_MS = 30000, TRIES = 6, LATE_ROUNDS = 12 };
+enum { START_MS = 120000, STOP_MS = 120000, SETTLE_MS = 120000, TRIES = 6, LATE_ROUNDS = 12 };
 
 /* How the calls without an answer are settled after a restart. */
 enum after { LOOK_ONLY, RESEND_THEN_LOOK, LOOK_THEN_RESEND };

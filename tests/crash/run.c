@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { CONNECT_MS = 10000 };
+enum { CONNECT_MS = 60000 };
 
 void
 run_fail(struct run *r, uint32_t node, uint32_t other, const char *fmt, ...)

@@ -123,7 +123,7 @@ serve(struct test *t)
 	snprintf(t->volume, sizeof(t->volume), "%s/volume", t->opt.dir);
 	snprintf(t->log, sizeof(t->log), "%s/server.log", t->opt.dir);
 	l->server = (struct server){ .binary = t->opt.binary, .dir = t->volume, .log = t->log,
-		                     .cores = t->opt.cores, .start_timeout_ms = 30000 };
+		                     .cores = t->opt.cores, .start_timeout_ms = 120000 };
 	mkdir(t->opt.dir, 0755);
 	if (server_command(&l->server, argv) != 0 || server_start(&l->server) != 0) {
 		load_fail(l, "the server does not start, see %s", t->log);
