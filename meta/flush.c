@@ -294,7 +294,7 @@ flush_end(struct flush *fl)
 	for (uint32_t i = 0; i < fl->nchunks; i++) {
 		if (fl->chunk[i].chunk)
 			chunkmap_put(fl->chunk[i].chunk);
-		pieces_fini(&fl->chunk[i].next);
+		pieces_fini(&fl->chunk[i].next.pieces);
 	}
 	for (uint32_t i = 0; i < fl->nfiles; i++)
 		file_leave(&fl->file[i], fl->retired && !fl->shrunk);
@@ -437,7 +437,7 @@ flush_fini(void)
 	if (c->failures > 0)
 		atomic_fetch_sub(&cores_failing, 1);
 	upload_fini();
-	flush_commit_fini();
+	chunk_change_fini();
 	slab_fini(&c->slab);
 	while (c->nbatches > 0)
 		kv_batch_free(c->batch[--c->nbatches]);

@@ -16,41 +16,12 @@
 #include "reactor/log.h"
 #include "store/diskcache.h"
 
-/* A chunk's records are written anew when more than half, and so many, are dead. */
-#define DEAD_RECORDS 256
 /* Bytes that are copied to become whole frames of the cache, a flush. */
 #define CACHE_COPY_BYTES (4 * MIB)
 #define CACHE_COPY_LEAST (16 * KIB)
 
-/* Room for one chunk's ids and records at a time. */
-static __thread struct {
-	void *ids, *val;
-	size_t ids_bytes, val_bytes;
-	struct slice_rec rec[FLUSH_SLICES];
-} scratch;
-
-static void *
-scratch_get(void **p, size_t *have, size_t want)
-{
-	void *more;
-
-	if (*have >= want && *p)
-		return *p;
-	more = realloc(*p, MAX(want, (size_t)4096) * 2);
-	if (more) {
-		*p = more;
-		*have = MAX(want, (size_t)4096) * 2;
-	}
-	return more;
-}
-
-void
-flush_commit_fini(void)
-{
-	free(scratch.ids);
-	free(scratch.val);
-	memset(&scratch, 0, sizeof(scratch));
-}
+/* Of the chunk that the batch is at. */
+static __thread struct slice_rec new_rec[FLUSH_SLICES];
 
 static bool
 is_out(const struct flush_file *ff)
@@ -96,41 +67,13 @@ put_pack(struct flush *fl)
 	kv_batch_put(fl->batch, key, key_pack(key, fl->pack), val, sizeof(val));
 }
 
-static int
-put_records(struct flush *fl, struct flush_chunk *c, uint32_t n)
-{
-	const struct flush_file *ff = &fl->file[c->file];
-	const struct slice_rec *rec = scratch.rec;
-	uint32_t all = c->chunk->nrecs + n;
-	bool compact = all > 2 * c->next.n + DEAD_RECORDS;
-	uint8_t key[KV_KEY_MAX], *val;
-	size_t klen = key_chunk(key, ff->inode->ino, c->index);
-
-	if (compact) {
-		rec = c->next.v;
-		n = all = c->next.n;
-	}
-	val = scratch_get(&scratch.val, &scratch.val_bytes, n * SLICE_REC_BYTES);
-	if (!val)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < n; i++)
-		slice_encode(val + i * SLICE_REC_BYTES, &rec[i]);
-	if (compact)
-		kv_batch_put(fl->batch, key, klen, val, n * SLICE_REC_BYTES);
-	else
-		kv_batch_merge(fl->batch, key, klen, val, n * SLICE_REC_BYTES);
-	c->next_recs = all;
-	return 0;
-}
-
 /* The chunk's pieces with the new slices over them; those that show no more are garbage. */
 static int
 put_chunk(struct flush *fl, struct flush_chunk *c, int64_t *used)
 {
 	const struct flush_file *ff = &fl->file[c->file];
-	const struct pieces *old = &c->chunk->pieces;
-	uint64_t *lost;
-	uint32_t n = 0, nlost;
+	uint32_t n = 0;
+	int res;
 
 	for (uint32_t i = c->first_slice; i < c->first_slice + c->nslices; i++) {
 		const struct flush_slice *s = &fl->slice[i];
@@ -143,22 +86,15 @@ put_chunk(struct flush *fl, struct flush_chunk *c, int64_t *used)
 			garbage_slice(fl->batch, s->id, fl->share);
 			continue;
 		}
-		scratch.rec[n++] = (struct slice_rec){ .pos = (uint32_t)(s->off % CHUNK_BYTES),
-			                               .len = (uint32_t)(end - s->off), .slice = s->id };
+		new_rec[n++] = (struct slice_rec){ .pos = (uint32_t)(s->off % CHUNK_BYTES),
+			                           .len = (uint32_t)(end - s->off), .slice = s->id };
 	}
 	if (n == 0)
 		return 0;
-	lost = scratch_get(&scratch.ids, &scratch.ids_bytes, old->n * sizeof(*lost));
-	c->next.cap = old->n + 2 * n;
-	c->next.v = malloc(c->next.cap * sizeof(*c->next.v));
-	if (!lost || !c->next.v)
-		return -ENOMEM;
-	nlost = pieces_lost(old, scratch.rec, n, lost);
-	for (uint32_t i = 0; i < nlost; i++)
-		garbage_slice(fl->batch, lost[i], fl->share);
-	c->next.n = chunk_overlay(old->v, old->n, scratch.rec, n, false, c->next.v);
-	*used += (int64_t)pieces_covered(&c->next) - (int64_t)pieces_covered(old);
-	return put_records(fl, c, n);
+	res = chunk_change_put(&c->next, c->chunk, &ff->lock.attr, new_rec, n, fl->batch);
+	if (res == 0)
+		*used += (int64_t)pieces_covered(&c->next.pieces) - (int64_t)pieces_covered(&c->chunk->pieces);
+	return res;
 }
 
 /* Nobody wants its bytes any more: they are there, and garbage. */
@@ -263,8 +199,8 @@ apply(struct flush *fl)
 	for (uint32_t i = 0; i < fl->nchunks; i++) {
 		struct flush_chunk *c = &fl->chunk[i];
 
-		if (c->next.v)
-			chunkmap_set(c->chunk, &c->next, c->next_recs);
+		if (c->next.pieces.v)
+			chunkmap_set(c->chunk, &c->next.pieces, c->next.nrecs);
 	}
 	for (uint32_t i = 0; i < fl->nfiles; i++)
 		fl->file[i].file->map_gen++;
@@ -405,7 +341,7 @@ give_up(struct flush *fl, int res)
 	for (uint32_t i = 0; i < fl->nfiles; i++)
 		fl->file[i].lock.changed = false;
 	for (uint32_t i = 0; i < fl->nchunks; i++)
-		pieces_fini(&fl->chunk[i].next);
+		pieces_fini(&fl->chunk[i].next.pieces);
 	fl->stage = FLUSH_GIVE_UP;
 	fl->at = 0;
 }

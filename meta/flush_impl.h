@@ -14,8 +14,7 @@
 #ifndef META_FLUSH_IMPL_H
 #define META_FLUSH_IMPL_H
 
-#include "meta/chunk.h"
-#include "meta/chunkmap.h"
+#include "meta/chunk_change.h"
 #include "meta/file_core.h"
 #include "meta/flush.h"
 #include "meta/recread.h"
@@ -50,8 +49,7 @@ struct flush_chunk {
 	uint32_t file;
 	uint32_t first_slice, nslices;
 	struct chunk *chunk;       /* held */
-	struct pieces next;        /* once the batch is applied */
-	uint32_t next_recs;
+	struct chunk_change next;  /* once the batch is applied */
 };
 
 struct flush_file {
@@ -200,6 +198,5 @@ bool flush_let_go(void);
 
 /* ---- flush_commit.c */
 void flush_commit(struct flush *fl);
-void flush_commit_fini(void);
 
 #endif
