@@ -12,6 +12,7 @@ struct chunkmap {
 	uint32_t mask;
 	struct chunk lru; /* head of the ring, next is the longest unused */
 	uint64_t piece_bytes, max_piece_bytes;
+	void (*watch)(const struct file *f, uint64_t index, uint32_t npieces);
 };
 
 static __thread struct chunkmap *mine;
@@ -48,6 +49,12 @@ chunkmap_fini(void)
 	free(mine->bucket);
 	free(mine);
 	mine = NULL;
+}
+
+void
+chunkmap_watch(void (*fn)(const struct file *f, uint64_t index, uint32_t npieces))
+{
+	mine->watch = fn;
 }
 
 static struct chunk **
@@ -161,6 +168,8 @@ chunkmap_set(struct chunk *c, struct pieces *pieces, uint32_t nrecs)
 	c->nrecs = nrecs;
 	*pieces = (struct pieces){ 0 };
 	mine->piece_bytes += pieces_bytes(&c->pieces);
+	if (c->file && mine->watch)
+		mine->watch(c->file, c->index, c->pieces.n);
 	shrink();
 }
 

@@ -23,6 +23,8 @@ struct chunk {
 
 int  chunkmap_init(uint32_t max_chunks, uint64_t max_piece_bytes); /* per core */
 void chunkmap_fini(void);
+/* `fn` is told of each chunk that has been loaded, or has new pieces.  NULL: nobody is. */
+void chunkmap_watch(void (*fn)(const struct file *f, uint64_t index, uint32_t npieces));
 
 /* In memory?  Gives no reference: valid until the next wait. */
 struct chunk *chunkmap_find(const struct file *f, uint64_t index);

@@ -166,6 +166,11 @@ struct file_opts {
 	uint32_t max_extents;     /* a core */
 	uint64_t write_wait_ns;   /* how long a WRITE waits for room, and who waits for the object store, before JUKEBOX */
 	uint64_t garbage_delay_ns; /* readers may still be at what was deleted */
+	/* Merging of slices (compact_plan.h) */
+	uint32_t compact_merge;    /* a frame in which so many are to be merged is worth it; 0: none is */
+	uint32_t compact_gathered; /* and so many pieces of a chunk */
+	uint64_t compact_delay_ns; /* after it was last written or first read */
+	uint64_t compact_rate;     /* bytes a second, all cores together */
 };
 /* Blocking, after kv_open and before the reactors: scans the journals of the last run. */
 int  file_open(const struct file_opts *opts, const struct volume *vol, char why[256]);
@@ -196,6 +201,8 @@ struct file_stats {
 	uint64_t uploaded_bytes, uploaded_objects, upload_errors, uploading;
 	uint64_t cache_hits, cache_misses, cache_bytes;
 	uint64_t deleted_objects, garbage;
+	/* merges of slices; their bytes, the pieces before and after; chunks that are to be looked at; what failed */
+	uint64_t compactions, compacted_bytes, compacted_pieces, compacted_into, compact_pending, compact_errors;
 	double upload_rate;       /* bytes/s, as it was at upload_rate_ns: read it with file_upload_rate */
 	uint64_t upload_rate_ns;
 	bool away;                /* the last attempt to upload has failed */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "meta/chunkmap.h"
+#include "meta/compact.h"
 #include "meta/file_core.h"
 #include "meta/file_trunc.h"
 #include "meta/flush.h"
@@ -176,6 +177,12 @@ flush_part_init(void)
 	return flush_init(arena_bytes());
 }
 
+static int
+compact_part_init(void)
+{
+	return compact_init(arena_bytes());
+}
+
 /* In the order of their start; they end the other way round. */
 static const struct part {
 	int (*init)(void);
@@ -192,6 +199,7 @@ static const struct part {
 	{ write_init, write_fini },
 	{ trunc_init, trunc_fini },
 	{ flush_part_init, flush_fini },
+	{ compact_part_init, compact_fini },
 	{ garbage_init, garbage_fini },
 	{ gc_init, gc_fini },
 	{ retire_init, retire_fini },
@@ -258,7 +266,7 @@ stop_poll(struct op *op)
 	struct op *wait = file_core->stopped;
 
 	(void)op;
-	if (!flush_quit() || !garbage_quit() || !gc_quit() || file_core->retire.running || replay_is_busy() ||
+	if (!flush_quit() || !compact_quit() || !garbage_quit() || !gc_quit() || file_core->retire.running || replay_is_busy() ||
 	    slice_id_is_busy() || readahead_is_busy() || !diskcache_quit()) {
 		timer_start(&file_core->stop_timer, MSEC_NS, &file_core->stop);
 		return;

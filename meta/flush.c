@@ -386,6 +386,15 @@ flush_pending(uint64_t since_ns, struct file_pending *p)
 }
 
 bool
+flush_is_behind(void)
+{
+	const struct flush_core *c = flush_core;
+
+	return c->failures > 0 || c->pressure || c->wanted || journal_is_short() ||
+	       file_count()->dirty_bytes > c->linger_bytes;
+}
+
+bool
 flush_quit(void)
 {
 	struct flush_core *c = flush_core;
@@ -422,7 +431,7 @@ flush_init(uint64_t arena_bytes)
 	while (c->nbatches < FLUSHES)
 		c->batch[c->nbatches++] = kv_batch_new();
 	res = slab_init(&c->slab, "flushes", sizeof(struct flush), FLUSHES);
-	return res < 0 ? res : upload_init((uint32_t)MAX(file_options()->uploads, 1));
+	return res < 0 ? res : upload_init((uint32_t)MAX(file_options()->uploads, 1) + 1); /* one for compact.c */
 }
 
 void

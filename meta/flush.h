@@ -32,6 +32,8 @@ void ready_remove(struct file *f);
 void flush_pending(uint64_t since_ns, struct file_pending *p);
 /* Who waits in file_sync is answered where that has come to an end: the inode may be gone. */
 void waits_look(struct file *f);
+/* Uploads fail, somebody waits for one, or memory or journal are short until more is uploaded. */
+bool flush_is_behind(void);
 /* No new work from now on; true when none is under way. */
 bool flush_quit(void);
 

@@ -99,7 +99,7 @@ slice_id_take(uint32_t n, struct op *ready)
 	if (s->now.end - s->now.next < BATCH / 2)
 		order_spare(s);
 	if (s->now.end - s->now.next < n) {
-		s->ready = ready;
+		s->ready = ready ? ready : s->ready;
 		return 0;
 	}
 	id = s->now.next;

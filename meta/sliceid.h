@@ -12,7 +12,7 @@
 
 int  slice_id_init(void); /* per core; blocking */
 void slice_id_fini(void);
-/* n consecutive ids, the first; 0: there are not so many now, more are on their way (`ready` resumes once). */
+/* n consecutive ids, the first; 0: there are not so many now, more are on their way (`ready`, if any, resumes once). */
 uint64_t slice_id_take(uint32_t n, struct op *ready);
 /* A batch is being taken. */
 bool slice_id_is_busy(void);

@@ -471,6 +471,12 @@ data_stats(void)
 		sum.upload_errors += s->upload_errors;
 		sum.deleted_objects += s->deleted_objects;
 		sum.garbage += s->garbage;
+		sum.compactions += s->compactions;
+		sum.compacted_bytes += s->compacted_bytes;
+		sum.compacted_pieces += s->compacted_pieces;
+		sum.compacted_into += s->compacted_into;
+		sum.compact_pending += s->compact_pending;
+		sum.compact_errors += s->compact_errors;
 	}
 	return sum;
 }

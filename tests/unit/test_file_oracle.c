@@ -203,6 +203,46 @@ Test(file_oracle, everything_is_short)
 	rounds(3, 2, 3);
 }
 
+/* Merging all that can be merged, at once, beside writers, truncations and restarts. */
+static void
+merge_all(uint64_t seed, int cores, int n)
+{
+	data.file.upload_delay_ns = 2000000;
+	data.file.compact_merge = 2;
+	data.file.compact_gathered = 4;
+	data.file.compact_delay_ns = 1;
+	data.file.compact_rate = 64 * GIB;
+	steps = 100;
+	start(seed, cores);
+	for (int r = 0; r < n; r++) {
+		rig_threads(FILES, work);
+		data_drain();
+		EVENTUALLY(data_stats().compact_pending == 0);
+		for (int i = 0; i < FILES; i++)
+			check_all(&model[i]);
+		data_check();
+		cr_assert(gt(u64, data_stats().compactions, 0));
+		data_close();
+		data_open(1 + (r + cores) % 3);
+		for (int i = 0; i < FILES; i++)
+			check_all(&model[i]);
+	}
+	stop();
+}
+
+Test(file_oracle, slices_are_merged)
+{
+	merge_all(5, 2, 3);
+}
+
+Test(file_oracle, slices_are_merged_while_everything_is_short)
+{
+	data.buf_bytes = 8 * MIB;
+	data.file.journal_bytes = 6 * MIB;
+	data.file.segment_bytes = 512 * KIB;
+	merge_all(6, 2, 2);
+}
+
 /* Nothing is uploaded before it must be: long replays. */
 Test(file_oracle, uploads_wait)
 {
