@@ -2,9 +2,8 @@
 /*
  * XDR (RFC 4506) over libtirpc's memory streams, as cursors with a sticky
  * error that is looked at once, at the end.  Nothing is allocated or copied:
- * strings and opaque data are pointers into the message (XDR_INLINE), so the
- * message must live as long as they do.  Memory must be aligned to 4 bytes
- * (XDR_INLINE answers NULL on other streams).  Any thread.
+ * strings and opaque data are pointers into the message, so the message must
+ * live as long as they do.  Memory must be aligned to 4 bytes.  Any thread.
  */
 #ifndef PROTO_XDR_H
 #define PROTO_XDR_H
@@ -36,19 +35,26 @@ xdr_out(struct xdr *e, void *p, size_t cap)
 
 /* Bytes read or written so far. */
 static inline uint32_t
-xdr_pos(struct xdr *d)
+xdr_pos(const struct xdr *d)
 {
-	return XDR_GETPOS(&d->x);
+	return (uint32_t)((const char *)d->x.x_private - d->x.x_base);
 }
 
-/* The next n words, to read or to write; NULL when there are not so many. */
+/*
+ * The next n words, to read or to write; NULL when there are not so many.  This is XDR_INLINE of a
+ * memory stream without the call through libtirpc's table, which the smallest call would make twenty times.
+ */
 static inline uint32_t *
 xdr_words(struct xdr *d, uint32_t n)
 {
-	void *w = d->bad ? NULL : XDR_INLINE(&d->x, 4 * n);
+	void *w = d->x.x_private;
 
-	if (!w)
+	if (d->bad || n > d->x.x_handy / 4) {
 		d->bad = true;
+		return NULL;
+	}
+	d->x.x_private = (char *)w + 4 * n;
+	d->x.x_handy -= 4 * n;
 	return w;
 }
 
