@@ -22,6 +22,7 @@ cold_file(uint64_t bytes)
 	struct fref f;
 
 	data.buf_bytes = 256 * MIB;
+	data.file.upload_delay_ns = 1ull << 62; /* a slice that its age cut would be one GET more */
 	data_start(1);
 	f = data_create("f");
 	data_fill(out, 4 * MIB, 4);
