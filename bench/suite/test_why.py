@@ -46,6 +46,7 @@ class Full(unittest.TestCase):
     def test_one_cpu(self):
         said = verdict.full(look(parts={"TCP": 1.0}, threads={"core-0": {"TCP": 0.5}, "core-1": {"TCP": 0.5}}, cpus=(0.98, 0.5)))
         self.assertTrue(said.startswith("CPU 0 is full, the other is not"), said)
+        self.assertTrue(said.endswith("busiest is core-0, for 0.50 of its time with TCP 100 %."), said)
 
 
 class Waiting(unittest.TestCase):

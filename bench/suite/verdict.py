@@ -65,7 +65,8 @@ def full(seen):
         return "One core has most of the work: %s is busy for %.2f of its time, with %s (%s)." % (
             name, cores, parts_of(parts, sum(parts.values())), uses)
     if whole and idle < 0.1:
-        return "CPU %s is full, the other%s not (%s)." % (listed(str(i) for i in whole), "s are" if len(cpus) - len(whole) > 1 else " is", uses)
+        return "CPU %s is full, the other%s not (%s); busiest is %s, for %.2f of its time with %s." % (
+            listed(str(i) for i in whole), "s are" if len(cpus) - len(whole) > 1 else " is", uses, name, cores, parts_of(parts, sum(parts.values())))
     return "No CPU is full: they are busy for %s (%s)." % (listed("%.2f" % b for b in cpus), uses)
 
 
