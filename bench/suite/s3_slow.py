@@ -3,19 +3,22 @@
 
 Random READs of 4 KiB of what no cache has, through the proxy of tests/s3; bench/load compares the bytes that come.
 """
-SHARE, LATE_S, HEDGE, DEPTH = 0.03, 0.5, "100ms", 8
+from rig import Failed, say
+
+LATE, LATE_S, HEDGE, DEPTH = 0.03, 0.5, "100ms", 8
+DAMAGED = 0.01 # a READ fails when its frame comes damaged three times: one in a million
 # subject: (the proxy's fault or None, s3.hedge_after)
 SUBJECTS = {
     "as it is": (None, "0"),
-    "late": ({"do": "delay", "s": LATE_S}, "0"),
-    "late, hedged": ({"do": "delay", "s": LATE_S}, HEDGE),
-    "damaged": ({"do": "corrupt", "side": "response"}, "0"),
+    "late": ({"do": "delay", "s": LATE_S, "p": LATE}, "0"),
+    "late, hedged": ({"do": "delay", "s": LATE_S, "p": LATE}, HEDGE),
+    "damaged": ({"do": "corrupt", "side": "response", "p": DAMAGED}, "0"),
 }
 WORDS = {
     "as it is": "all as they come",
-    "late": "%g %% of them %g ms late, `hedge_after: 0`" % (100 * SHARE, 1000 * LATE_S),
+    "late": "%g %% of them %g ms late, `hedge_after: 0`" % (100 * LATE, 1000 * LATE_S),
     "late, hedged": "the same, `hedge_after: %s`" % HEDGE,
-    "damaged": "%g %% of them with a byte that is another" % (100 * SHARE),
+    "damaged": "%g %% of them with a byte that is another" % (100 * DAMAGED),
 }
 
 
@@ -32,9 +35,16 @@ def ask(questions, n, bucket):
         questions.restart(server, cold=True)
         bucket.control.clear()
         if fault:
-            bucket.control.add(method="^GET$", path="/chunks/|/packs/", p=SHARE, **fault)
+            bucket.control.add(method="^GET$", path="/chunks/|/packs/", **fault)
         before = bucket.control.count()["requests"].get("GET", 0)
-        sample = server.load("read", depth=DEPTH, ops=mib * 8, **stream)[0]
+        try:
+            sample = server.load("read", depth=DEPTH, ops=mib * 8, **stream)[0]
+        except Failed as e:
+            bench.notes.append("GETs %s, round %d: %s" % (subject, n, e))
+            say(bench.notes[-1])
+            with open(server.log, encoding="utf-8", errors="replace") as log:
+                say("its server said: " + log.read()[-1000:])
+            continue
         sample["gets_per_read"] = (bucket.control.count()["requests"].get("GET", 0) - before) / sample["ops"]
         bench.add("s3 slow", subject, n, sample)
     bucket.control.clear()
