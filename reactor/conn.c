@@ -5,7 +5,7 @@
  * In: small things come by multishot receive into buffers that the core's
  * connections share; each is given back before its completion is dealt with,
  * and what could not be presented is copied to the connection's hold.  A
- * receive is limited to about one buffer, so the hold is bounded, a flood from
+ * receive is limited to a few buffers, so the hold is bounded, a flood from
  * one peer gives way to the others, and nothing ever needs to be cancelled: a
  * receive that is not wanted any more ends soon by itself.
  *
@@ -180,7 +180,7 @@ consume(struct conn *c, const uint8_t *p, size_t n)
 static void
 hold(struct conn *c, const uint8_t *p, size_t n)
 {
-	uint32_t room = 2 * net_core.recv_buf_bytes;
+	uint32_t room = HOLD_BUFS * net_core.recv_buf_bytes;
 
 	if (!c->held) {
 		c->held = slab_get(net_core.holds);
@@ -352,7 +352,7 @@ start_recv(struct conn *c)
 	if (c->stream > 0)
 		ring_recv_one(c->fd, (uint32_t)MAX(STREAM_HEADER, c->fill ? c->fill_left : 0), &c->recv);
 	else if (ring_has_recv_limit())
-		ring_recv_multi(c->fd, net_core.recv_buf_bytes, &c->recv);
+		ring_recv_multi(c->fd, RECV_SHOT_BUFS * net_core.recv_buf_bytes, &c->recv);
 	else
 		ring_recv_one(c->fd, net_core.recv_buf_bytes, &c->recv);
 }

@@ -9,6 +9,12 @@
 #include "reactor/net.h"
 #include "reactor/uring.h"
 
+/*
+ * One receive goes on until it has filled so many shared buffers: small WRITEs that came together
+ * are looked at in one lap, and what may still come when a connection is paused stays bounded.
+ */
+enum { RECV_SHOT_BUFS = 3, HOLD_BUFS = RECV_SHOT_BUFS + 1 };
+
 /* What receive the kernel has of this connection. */
 enum recv_state {
 	RECV_NONE,

@@ -434,7 +434,7 @@ net_core_init(uint32_t max_conns, uint32_t recv_bufs, uint32_t recv_buf_bytes, c
 	if (err < 0)
 		goto no_conns;
 	/* Untouched memory until a connection is paused, or fills with bytes at hand. */
-	err = slab_init(&net.holds, "held input", 2 * recv_buf_bytes, max_conns);
+	err = slab_init(&net.holds, "held input", HOLD_BUFS * recv_buf_bytes, max_conns);
 	if (err < 0)
 		goto no_holds;
 	err = ring_bufs_init(recv_bufs, recv_buf_bytes);

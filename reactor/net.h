@@ -69,7 +69,7 @@ enum op_state conn_fill(struct conn *c, struct iovec *iov, int niov, struct op *
 /*
  * Stops (starts) presenting input: how a server makes a client wait.  Not
  * counted: one resume ends any number of pauses.  What has been received
- * already is held, at most two receive buffers' worth; the rest stays with the
+ * already is held, at most four receive buffers' worth; the rest stays with the
  * kernel, so that TCP makes the peer wait.  While paused, nobody notices that
  * the peer is gone.
  */
