@@ -61,13 +61,24 @@ pools_used(void)
 	return sum;
 }
 
+/* As a client does: JUKEBOX is asked again.  A disk or a machine that is slow says it too. */
+static int
+write_nth_again(int n, enum stable stable, int tries)
+{
+	int res;
+
+	while ((res = write_nth(n, stable)) == -E_JUKEBOX && --tries > 0)
+		;
+	return res;
+}
+
 /* Write until no more is taken; what was answered with OK. */
 static int
 fill_journal(enum stable stable)
 {
 	int n = 0, res;
 
-	while ((res = write_nth(n, stable)) == 0)
+	while ((res = write_nth_again(n, stable, 5)) == 0)
 		n++;
 	cr_assert(eq(int, res, -E_JUKEBOX));
 	return n;
@@ -92,8 +103,7 @@ full_and_back(int cores, enum stable stable)
 	check_nth(0);
 	/* It comes back: writers go on by themselves, and it drains. */
 	slow_store.fail_put = 0;
-	for (int tries = 0; write_nth(n, stable) != 0; tries++)
-		cr_assert(lt(int, tries, 100));
+	cr_assert(eq(int, write_nth_again(n, stable, 100), 0));
 	for (int i = 0; i <= n; i++)
 		check_nth(i);
 	data_drain();
@@ -139,7 +149,7 @@ Test(file_pressure, a_restart_with_a_full_journal)
 	data_drain();
 	for (int i = 0; i < n; i++)
 		check_nth(i);
-	cr_assert(eq(int, write_nth(n, STABLE_FILE_SYNC), 0));
+	cr_assert(eq(int, write_nth_again(n, STABLE_FILE_SYNC, 100), 0));
 	data_check();
 	data_stop();
 }
@@ -202,14 +212,13 @@ Test(file_pressure, only_so_many_files_are_pending)
 	data.file.upload_delay_ns = 1ull << 62;
 	start_away(1);
 	for (int i = 0; i < 4; i++)
-		cr_assert(eq(int, write_nth(i, STABLE_FILE_SYNC), 0));
+		cr_assert(eq(int, write_nth_again(i, STABLE_FILE_SYNC, 100), 0));
 	cr_assert(eq(int, write_nth(4, STABLE_FILE_SYNC), -E_JUKEBOX));
-	cr_assert(eq(int, write_nth(FILES, STABLE_FILE_SYNC), 0)); /* of file 0 */
+	cr_assert(eq(int, write_nth_again(FILES, STABLE_FILE_SYNC, 100), 0)); /* of file 0 */
 	cr_assert(eq(u64, data_stats().dirty_files, 4));
 	slow_store.fail_put = 0;
 	for (int i = 5; i < FILES; i++)
-		for (int tries = 0; write_nth(i, STABLE_UNSTABLE) != 0; tries++)
-			cr_assert(lt(int, tries, 100));
+		cr_assert(eq(int, write_nth_again(i, STABLE_UNSTABLE, 100), 0));
 	cr_assert(le(u64, data_stats().dirty_files, 4));
 	data_drain();
 	cr_assert(eq(u64, data_stats().dirty_files, 0));
@@ -240,7 +249,7 @@ Test(file_pressure, the_journal_leaves_space_on_its_disk)
 	start_away(1);
 	slow_store.fail_put = 0;
 	for (int i = 0; i < 3 * FILES; i++) /* 48 MiB */
-		cr_assert(eq(int, write_nth(i, STABLE_UNSTABLE), 0));
+		cr_assert(eq(int, write_nth_again(i, STABLE_UNSTABLE, 100), 0));
 	cr_assert(le(u64, journal_files_bytes(), 17 * MIB)); /* the first segment, which a start needs */
 	data_drain();
 	for (int i = 0; i < 3 * FILES; i++)
