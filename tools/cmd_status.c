@@ -134,7 +134,7 @@ static void
 print_status(const json_t *j)
 {
 	const json_t *pend = json_object_get(j, "pending"), *jour = json_object_get(j, "journal");
-	const json_t *garbage = json_object_get(j, "garbage");
+	const json_t *garbage = json_object_get(j, "garbage"), *comp = json_object_get(j, "compaction");
 
 	printf("dittofs %s, volume %s, %s on port %" PRIu64 " with %" PRIu64 " cores for %" PRIu64 " s\n", s(j, "version"),
 		s(j, "volume"), s(j, "state"), n(j, "port"), n(j, "cores"), n(j, "uptime_s"));
@@ -144,6 +144,9 @@ print_status(const json_t *j)
 	printf("journal   %s of %s\n", format_bytes(n(jour, "used_bytes")), format_bytes(n(jour, "total_bytes")));
 	print_cache(json_object_get(j, "cache"));
 	printf("deletion  %" PRIu64 " waiting, %" PRIu64 " objects deleted\n", n(garbage, "waiting"), n(garbage, "deleted_objects"));
+	printf("compacted %s, %" PRIu64 " pieces into %" PRIu64 "; %" PRIu64 " chunks to look at, %" PRIu64 " errors\n",
+		format_bytes(n(comp, "bytes")), n(comp, "pieces_before"), n(comp, "pieces_after"), n(comp, "pending_chunks"),
+		n(comp, "errors"));
 	print_requests(json_object_get(j, "object_store"));
 	print_memory(json_object_get(j, "memory"));
 	print_calls(json_object_get(j, "calls"));

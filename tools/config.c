@@ -255,6 +255,14 @@ take_all(struct loader *l, const struct raw *r)
 		if (r->writeback->durability)
 			c->remote = *r->writeback->durability == DURABILITY_REMOTE;
 	}
+	if (r->compaction) {
+		take_uint(l, "compaction.merge", r->compaction->merge, &c->compact_merge, 0, 16);
+		if (c->compact_merge == 1)
+			config_file_bad(&l->file, "compaction.merge", "one piece is not merged with itself: 2 or more, or 0 for none");
+		take_uint(l, "compaction.gathered", r->compaction->gathered, &c->compact_gathered, 1, 1000000);
+		take_duration(l, "compaction.delay", r->compaction->delay, &c->compact_delay_ns, hour);
+		take_size(l, "compaction.rate", r->compaction->rate, &c->compact_rate, 1 * MIB, 1024 * GIB);
+	}
 	if (r->shutdown) {
 		if (r->shutdown->drain)
 			c->drain = *r->shutdown->drain;
@@ -283,6 +291,10 @@ set_defaults(struct config *c)
 		.journal_free = 0.1,
 		.pack_below = PACK_BELOW_BYTES,
 		.uploads = 8,
+		.compact_merge = 0,
+		.compact_gathered = 100,
+		.compact_delay_ns = 2000000000,
+		.compact_rate = 64 * MIB,
 		.drain = true,
 		.cache_bytes = 100 * GIB,
 		.cache_free = 0.1,

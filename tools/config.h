@@ -50,6 +50,8 @@ struct config {
 	double journal_free;                          /* writeback.free_space_ratio */
 	uint64_t pack_below;
 	uint32_t max_pending, uploads;                /* files; PUTs in flight; all cores */
+	uint32_t compact_merge, compact_gathered;     /* compaction.merge, .gathered; merge 0: none */
+	uint64_t compact_delay_ns, compact_rate;      /* bytes a second, all cores */
 	bool drain;
 	bool take_over;                               /* serve --take-over; not in the file */
 	uint64_t drain_limit_ns;                      /* 0: none */

@@ -88,6 +88,11 @@ static const cyaml_schema_field_t cache_fields[] = {
 	                     verify_checksum, verify_names, ARRAY_LEN(verify_names)),
 	CYAML_FIELD_UINT_PTR("prefetch", CYAML_FLAG_POINTER | OPT, struct raw_cache, prefetch), CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t compaction_fields[] = {
+	CYAML_FIELD_UINT_PTR("merge", CYAML_FLAG_POINTER | OPT, struct raw_compaction, merge),
+	CYAML_FIELD_UINT_PTR("gathered", CYAML_FLAG_POINTER | OPT, struct raw_compaction, gathered),
+	STR("delay", struct raw_compaction, delay), STR("rate", struct raw_compaction, rate), CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t shutdown_fields[] = {
 	CYAML_FIELD_BOOL_PTR("drain", CYAML_FLAG_POINTER | OPT, struct raw_shutdown, drain),
 	STR("drain_limit", struct raw_shutdown, drain_limit), CYAML_FIELD_END,
@@ -113,7 +118,7 @@ static const cyaml_schema_field_t fields[] = {
 	CYAML_FIELD_UINT_PTR("cores", CYAML_FLAG_POINTER | OPT, struct raw, cores),
 	CYAML_FIELD_ENUM_PTR("log_level", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw, log_level,
 	                     level_names, ARRAY_LEN(level_names)),
-	SECTION(paths), SECTION(memory), SECTION(network), SECTION(cache), SECTION(writeback), SECTION(shutdown), SECTION(s3),
+	SECTION(paths), SECTION(memory), SECTION(network), SECTION(cache), SECTION(writeback), SECTION(compaction), SECTION(shutdown), SECTION(s3),
 	CYAML_FIELD_SEQUENCE("shares", CYAML_FLAG_POINTER, struct raw, shares, &share_schema, 1, CONFIG_SHARES_MAX),
 	CYAML_FIELD_END,
 };

@@ -210,6 +210,8 @@ daemon_run(struct config *c, char why[256])
 		.uploads = (int)MAX(1, c->uploads / cores), .store = b.d.vol.store, .slice_floor = claim_slice_floor(epoch),
 		.readahead_bytes = c->prefetch * 32 * MIB, .remote = c->remote, .journal_free = c->journal_free,
 		.pack_below = (uint32_t)MAX(1, c->pack_below),
+		.compact_merge = c->compact_merge, .compact_gathered = c->compact_gathered,
+		.compact_delay_ns = c->compact_delay_ns, .compact_rate = c->compact_rate,
 		.max_pending = c->max_pending ? MAX(1, c->max_pending / cores) : 0,
 	};
 	struct diskcache_opts disk = {

@@ -214,6 +214,9 @@ report_json(const struct daemon *d)
 		f.uploaded_objects += s->uploaded_objects, f.upload_errors += s->upload_errors;
 		f.cache_hits += s->cache_hits, f.cache_misses += s->cache_misses, f.cache_bytes += s->cache_bytes;
 		f.deleted_objects += s->deleted_objects, f.garbage += s->garbage;
+		f.compactions += s->compactions, f.compacted_bytes += s->compacted_bytes;
+		f.compacted_pieces += s->compacted_pieces, f.compacted_into += s->compacted_into;
+		f.compact_pending += s->compact_pending, f.compact_errors += s->compact_errors;
 	}
 	clock_gettime(CLOCK_REALTIME, &t);
 	uuid_format(d->vol.vol.uuid, uuid);
@@ -229,6 +232,9 @@ report_json(const struct daemon *d)
 		num(f.journal_bytes)));
 	json_object_set_new(j, "cache", cache_json(d, &f));
 	json_object_set_new(j, "garbage", json_pack("{s:o, s:o}", "waiting", num(f.garbage), "deleted_objects", num(f.deleted_objects)));
+	json_object_set_new(j, "compaction", json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "pending_chunks", num(f.compact_pending),
+		"merges", num(f.compactions), "bytes", num(f.compacted_bytes), "pieces_before", num(f.compacted_pieces),
+		"pieces_after", num(f.compacted_into), "errors", num(f.compact_errors)));
 	json_object_set_new(j, "object_store", json_pack("{s:s, s:o}", "url", d->config->objects, "requests", requests_json()));
 	json_object_set_new(j, "memory", memory_json(d));
 	json_object_set_new(j, "calls", calls_json(d));

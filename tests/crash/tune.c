@@ -23,6 +23,11 @@ static const struct choice choices[] = {
 	{ "max_size", { "64MiB", "64MiB", "128MiB", "512MiB" } },
 	{ "metadata_log", { "1MiB", "1MiB", "8MiB", "64MiB" } },
 	{ "upload_delay", { "50ms", "200ms", "1s", "5s" } },
+	/* merging of slices: all the time, beside uploads of everything, or hardly ever */
+	{ "merge", { "2", "2", "2", "5" } },
+	{ "gathered", { "2", "20", "100", "100" } },
+	{ "delay", { "1ms", "10ms", "10ms", "100ms" } },
+	{ "rate", { "1GiB", "1GiB", "1GiB", "64MiB" } },
 	/* objects in a local directory have no disk cache by themselves */
 	{ "# cache_dir", { "[cache]", "[cache]", "[cache]", NULL } },
 	{ "cache_size", { "64MiB", "64MiB", "128MiB", "1GiB" } },
