@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "meta/kv_impl.h"
+#include "meta/kv_apply.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -9,6 +9,11 @@
 #include "meta/kv_wal.h"
 #include "meta/mlog.h"
 #include "reactor/log.h"
+
+/* What may be pending beside the memtables, twice: it gathers, and is applied. */
+#define PENDING_PART 64
+#define PENDING_MIN  (256 * KIB)
+#define PENDING_MAX  (1 * MIB)
 
 struct kv_db kv;
 static _Atomic uint64_t logged_s;
@@ -190,8 +195,7 @@ database_close(void)
 	rocksdb_close(kv.db);
 	rocksdb_readoptions_destroy(kv.ro_mem);
 	rocksdb_readoptions_destroy(kv.ro_disk);
-	rocksdb_writeoptions_destroy(kv.wo_mem);
-	rocksdb_writeoptions_destroy(kv.wo_wait);
+	rocksdb_writeoptions_destroy(kv.wo);
 	rocksdb_flushoptions_destroy(kv.flush);
 	rocksdb_cache_destroy(kv.cache);
 	memset(&kv, 0, sizeof(kv));
@@ -202,6 +206,7 @@ kv_close(void)
 {
 	assert(kv.db);
 	mlog_close(kv_flush_now() == 0);
+	kv_apply_stop();
 	database_close();
 }
 
@@ -220,12 +225,30 @@ log_begin(char why[256])
 	return err;
 }
 
+/* The thread that applies, and the log. */
+static int
+begin(const struct kv_opts *o, const char *log, uint64_t seq, char why[256])
+{
+	size_t pending = MAX(PENDING_MIN, MIN(o->memtable_bytes / PENDING_PART, PENDING_MAX));
+	int err = kv_apply_start(seq, pending);
+
+	if (err) {
+		snprintf(why, 256, "no thread for the metadata: %s", strerror(-err));
+		return err;
+	}
+	err = mlog_open(&(struct mlog_opts){ .dir = log, .bytes = o->log_bytes, .flush = kv_flush_now }, why);
+	if (err)
+		kv_apply_stop();
+	return err;
+}
+
 int
 kv_open(const struct kv_opts *o, char why[256])
 {
 	struct kv_wal_report report;
 	rocksdb_options_t *op;
 	char *msg = NULL, log[512];
+	uint64_t seq = 0;
 	bool begun;
 	int err;
 
@@ -257,16 +280,13 @@ kv_open(const struct kv_opts *o, char why[256])
 	kv.ro_mem = rocksdb_readoptions_create();
 	rocksdb_readoptions_set_read_tier(kv.ro_mem, 1); /* kBlockCacheTier */
 	kv.ro_disk = rocksdb_readoptions_create();
-	kv.wo_wait = rocksdb_writeoptions_create();
-	rocksdb_writeoptions_disable_WAL(kv.wo_wait, 1);
-	kv.wo_mem = rocksdb_writeoptions_create();
-	rocksdb_writeoptions_disable_WAL(kv.wo_mem, 1);
-	rocksdb_writeoptions_set_no_slowdown(kv.wo_mem, 1);
+	kv.wo = rocksdb_writeoptions_create();
+	rocksdb_writeoptions_disable_WAL(kv.wo, 1);
 	kv.flush = rocksdb_flushoptions_create();
 	snprintf(log, sizeof(log), "%.500s/" KV_LOG_DIR, o->path);
-	err = kv_recover(log, &begun, why);
+	err = kv_recover(log, &begun, &seq, why);
 	if (!err)
-		err = mlog_open(&(struct mlog_opts){ .dir = log, .bytes = o->log_bytes, .flush = kv_flush_now }, why);
+		err = begin(o, log, seq, why);
 	if (err) {
 		database_close();
 		return err;
@@ -286,9 +306,14 @@ int
 kv_checkpoint(const char *dir, char why[256])
 {
 	char *msg = NULL, log[512];
-	rocksdb_checkpoint_t *c = rocksdb_checkpoint_object_create(kv.db, &msg);
-	int err = 0;
+	rocksdb_checkpoint_t *c;
+	int err = kv_apply_wait();
 
+	if (err) {
+		snprintf(why, 256, "RocksDB takes no changes: %s", strerror(-err));
+		return err;
+	}
+	c = rocksdb_checkpoint_object_create(kv.db, &msg);
 	if (c)
 		rocksdb_checkpoint_create(c, dir, 0, &msg); /* 0: what is in memory too, as a file */
 	if (c)
@@ -319,6 +344,7 @@ kv_stats(struct kv_stats *out)
 	}
 	if (!kv.db)
 		return;
+	kv_apply_stats(out);
 	out->cache_bytes = rocksdb_cache_get_usage(kv.cache);
 	rocksdb_property_int(kv.db, "rocksdb.cur-size-all-mem-tables", &out->memtable_bytes);
 }

@@ -3,8 +3,9 @@
  * RocksDB, and a log of our own beside it (mlog.h).  One database a process; any reactor core may call.
  *
  * Reads go inline where they cannot touch the disk (block-cache tier) and to a
- * worker else.  A write goes to RocksDB's memory and to the log's, so it is visible at once
- * (kv_write); it is durable when a write of the log has covered it (kv_sync).
+ * worker else.  A write goes to the log's memory and is visible at once (kv_write);
+ * it is durable when a write of the log has covered it (kv_sync).  RocksDB gets it milliseconds later, from a
+ * thread of ours, with what else was written meanwhile (kv_apply.h).
  * After a failed write of the log nothing can be promised any more: every later write
  * and sync fails with -EIO, and the log says so once.
  */
@@ -59,7 +60,7 @@ struct kv_get_any {
 };
 enum op_state kv_get_any(struct kv_get_any *g, const void *key, size_t klen, struct op *op);
 
-/* Range read on a worker thread: fn sees pairs from `from` on while they are below `to`; stops at non-zero. */
+/* Range read, when RocksDB has what was written in it: fn sees pairs from `from` on while they are below `to`; stops at non-zero. */
 struct kv_scan {
 	struct work work;
 	uint8_t from[KV_KEY_MAX], to[KV_KEY_MAX];
@@ -67,18 +68,18 @@ struct kv_scan {
 	int (*fn)(void *arg, const void *key, size_t klen, const void *val, size_t vlen);
 	void *arg;
 };
-/* Inline at block-cache tier where it can, else on a worker: fn must then be callable from any thread, and
+/* Inline at block-cache tier where it can and nothing is pending in the range, else on a worker: fn must then be callable from any thread, and
  * is restarted from `from` after `reset` when the inline try met the disk half-way.  op->res: 0 at the end,
  * what fn stopped with, or -EIO. */
 enum op_state kv_scan(struct kv_scan *s, void (*reset)(void *arg), struct op *op);
-/* Only where it cannot touch the disk: else -EAGAIN, after fn has seen the pairs up to there. */
+/* Only where it cannot touch the disk and nothing is pending in the range: else -EAGAIN, after fn has seen the pairs up to there. */
 int kv_scan_try(struct kv_scan *s);
 /* Blocking forms for start-up, tools and worker threads. */
 int kv_get_now(const void *key, size_t klen, void *out, uint32_t cap);
 int kv_scan_now(struct kv_scan *s);
 
-/* A batch: atomic.  Reusable: kv_batch_clear.  Heap-allocated by RocksDB; keep one per slab object. */
-struct kv_batch; /* really rocksdb_writebatch_t */
+/* A batch: atomic.  Reusable: kv_batch_clear.  On the heap; keep one per slab object. */
+struct kv_batch;
 struct kv_batch *kv_batch_new(void);
 void kv_batch_free(struct kv_batch *b);
 void kv_batch_clear(struct kv_batch *b);
@@ -87,7 +88,7 @@ void kv_batch_put(struct kv_batch *b, const void *key, size_t klen, const void *
 void kv_batch_del(struct kv_batch *b, const void *key, size_t klen);
 void kv_batch_merge(struct kv_batch *b, const void *key, size_t klen, const void *val, size_t vlen);
 
-/* Applies the batch: visible when it answers.  Inline unless RocksDB would stall or the log is full, then on a worker.
+/* Visible when it answers.  Inline unless too much waits for RocksDB or the log is full, then on a worker.
  * w->ticket then names it for kv_sync.  The batch is lent until the answer. */
 struct kv_write {
 	struct work work;
@@ -105,7 +106,8 @@ int kv_flush_now(void);
 
 struct kv_stats {
 	uint64_t gets, get_misses, writes, syncs, sync_ns, cache_bytes, memtable_bytes, log_bytes;
-	uint64_t stalls; /* writes that had to wait for memtables or compaction, on a worker */
+	uint64_t stalls; /* writes that had to wait for RocksDB or for room in the log, on a worker */
+	uint64_t pending_bytes, applied_groups;
 };
 void kv_stats(struct kv_stats *out);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
-#include "meta/kv_impl.h"
+#include "meta/kv_apply.h"
 
 /* An inline iterator gives up to a worker after so many deleted keys in a row. */
 #define SKIP_MAX 512
@@ -18,15 +18,38 @@ is_guess(const rocksdb_readoptions_t *ro, size_t len)
 	return ro == kv.ro_mem && len == 0;
 }
 
+/* What is pending upon something in RocksDB. */
+static int
+get_merged(const void *key, size_t klen, void *out, uint32_t cap)
+{
+	char *val;
+	int len = kv_apply_merged(key, klen, &val);
+
+	if (len > 0)
+		memcpy(out, val, MIN((uint32_t)len, cap));
+	free(val);
+	return len;
+}
+
 /* The value's length, copied up to cap; -EAGAIN: not in memory. */
 static int
 get_copy(const rocksdb_readoptions_t *ro, const void *key, size_t klen, void *out, uint32_t cap)
 {
+	rocksdb_pinnableslice_t *s;
 	char *msg = NULL;
-	rocksdb_pinnableslice_t *s = rocksdb_get_pinned(kv.db, ro, key, klen, &msg);
 	const char *val;
 	size_t len;
+	int res;
 
+	switch (kv_apply_get(key, klen, out, cap, &res)) {
+	case KV_PENDING:
+		return res;
+	case KV_UPON:
+		return ro == kv.ro_mem ? -EAGAIN : get_merged(key, klen, out, cap);
+	case KV_NOTHING:
+		break;
+	}
+	s = rocksdb_get_pinned(kv.db, ro, key, klen, &msg);
 	if (msg)
 		return kv_status(msg);
 	if (!s)
@@ -71,26 +94,47 @@ kv_get_try(const void *key, size_t klen, void *out, uint32_t cap)
 	return get_copy(kv.ro_mem, key, klen, out, cap);
 }
 
+/* The value, malloc'ed.  -EAGAIN: not in memory, or long. */
+static int
+get_val(const rocksdb_readoptions_t *ro, const void *key, size_t klen, char **out)
+{
+	char *msg = NULL, near[PAGE];
+	enum kv_pending what;
+	size_t len;
+	int res;
+
+	*out = NULL;
+	what = kv_apply_get(key, klen, near, sizeof(near), &res);
+	if (what == KV_PENDING && res <= (int)sizeof(near)) {
+		if (res < 0)
+			return res;
+		*out = malloc(MAX((size_t)res, (size_t)1));
+		if (!*out)
+			return -ENOMEM;
+		memcpy(*out, near, (size_t)res);
+		return res;
+	}
+	if (what != KV_NOTHING)
+		return ro == kv.ro_mem ? -EAGAIN : kv_apply_merged(key, klen, out);
+	*out = rocksdb_get(kv.db, ro, key, klen, &len, &msg);
+	if (msg)
+		return kv_status(msg);
+	if (!*out)
+		return -ENOENT;
+	return is_guess(ro, len) ? -EAGAIN : len > INT32_MAX ? -E_DAMAGED : (int)len;
+}
+
 static int
 get_any(struct kv_get_any *g, const rocksdb_readoptions_t *ro)
 {
-	char *msg = NULL;
-	size_t len;
-	char *val = rocksdb_get(kv.db, ro, (const char *)g->key, g->klen, &len, &msg);
+	char *val;
+	int res = get_val(ro, g->key, g->klen, &val);
 
-	g->out = NULL;
-	g->len = 0;
-	if (msg)
-		return kv_status(msg);
-	if (!val)
-		return -ENOENT;
-	if (is_guess(ro, len) || len > INT32_MAX) {
-		rocksdb_free(val);
-		return len == 0 ? -EAGAIN : -E_DAMAGED;
-	}
-	g->out = val;
-	g->len = (uint32_t)len;
-	return (int)len;
+	g->out = res < 0 ? NULL : val;
+	g->len = res < 0 ? 0 : (uint32_t)res;
+	if (res < 0)
+		free(val);
+	return res;
 }
 
 static int
@@ -124,11 +168,16 @@ kv_get_now(const void *key, size_t klen, void *out, uint32_t cap)
 static int
 scan(struct kv_scan *s, bool in_memory)
 {
-	rocksdb_readoptions_t *ro = rocksdb_readoptions_create();
+	rocksdb_readoptions_t *ro;
 	rocksdb_iterator_t *it;
 	char *msg = NULL;
 	int res = 0;
 
+	if (kv_apply_may_hold(s))
+		res = in_memory ? -EAGAIN : kv_apply_wait();
+	if (res)
+		return res;
+	ro = rocksdb_readoptions_create();
 	if (in_memory) {
 		rocksdb_readoptions_set_read_tier(ro, 1);
 		rocksdb_readoptions_set_max_skippable_internal_keys(ro, SKIP_MAX);

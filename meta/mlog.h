@@ -6,9 +6,9 @@
  * acknowledged in order.  One log for all cores, so that what one core has seen of
  * another's change is never durable before that change.
  *
- * Every core is a stream of its own, and all other threads together are one: a record
- * is a batch and its number in its stream.  The number is also a key of the batch, so
- * RocksDB knows what it has: replay begins behind it, exactly, merges included.
+ * A record is a batch and its number in its stream.  The number is also a key of what RocksDB gets, so
+ * it knows what it has: replay begins behind it, exactly, merges included.  (One stream is in use;
+ * logs from when each core had its own are read.)
  *
  * A segment is used again when RocksDB has flushed all of its batches, and a later group that
  * says so is durable.  Any thread; a lock is held for the copy of a batch, never over I/O.
@@ -55,7 +55,7 @@ int  mlog_reserve(uint32_t len);
 void mlog_unreserve(uint32_t len);
 /* Blocking: until there may be room.  What flush said when it failed. */
 int  mlog_wait_room(uint32_t len);
-/* Copies the record, which is applied already; returns the ticket for mlog_sync.  A stream's in the order of seq. */
+/* Copies the record; returns the ticket for mlog_sync.  A stream's in the order of seq. */
 uint64_t mlog_append(const struct mlog_rec *rec);
 
 /* Until all up to the ticket is on stable storage; from a reactor thread.  op->res 0, or -EIO: nothing is promised. */

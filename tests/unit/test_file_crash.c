@@ -343,7 +343,8 @@ Test(file_crash, at_every_point)
 		"write.appended", "flush.uploaded", "flush.batch_applied", "flush.synced", "flush.retired",
 		"trunc.prepared", "trunc.journaled", "trunc.applied", "file.hold_released", "replay.done",
 		"replay.truncated", "replay.released", "garbage.deleted", "garbage.forgotten", "journal.group_written",
-		"journal.segment_free", "journal.segment_deleted", "kv.batch_applied", "mlog.before_write", "mlog.written", "mlog.durable",
+		"journal.segment_free", "journal.segment_deleted", "kv.batch_added", "kv.before_apply", "kv.applied",
+		"mlog.before_write", "mlog.written", "mlog.durable",
 		"objfile.before_rename", "objfile.after_rename", "unlink.commit", "setattr.commit", "txn.applied",
 	};
 	int n = env_int("CRASH_ROUNDS", 1);
