@@ -80,6 +80,12 @@ attrcache_look(uint64_t ino, struct attr *out)
 	return true;
 }
 
+void
+attrcache_near(uint64_t ino, int step)
+{
+	assoc_near(&cache[shard_owner(ino)], ino, step);
+}
+
 bool
 attrcache_put(const struct attr *a)
 {
@@ -120,7 +126,7 @@ near_seen(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
 }
 
 int
-attrcache_near(uint64_t ino)
+attrcache_bring(uint64_t ino)
 {
 	uint64_t first = ino & ~(uint64_t)(NEAR_INOS - 1);
 	struct kv_scan s;

@@ -8,7 +8,7 @@
  * only while it is `shown`: inode_hide drops it before the first change.  A record in RocksDB
  * changes only while its inode is in memory; what is evicted there comes here, and
  * what is read from RocksDB comes here only on the owner's core, in the same breath
- * as it is read, and only when it is not in memory (attrcache_near).
+ * as it is read, and only when it is not in memory (attrcache_bring).
  */
 #ifndef META_ATTRCACHE_H
 #define META_ATTRCACHE_H
@@ -28,12 +28,14 @@ void attrcache_drop(uint64_t ino);
 
 /* Any core: the attributes of now, or false: the owner must be asked. */
 bool attrcache_look(uint64_t ino, struct attr *out);
+/* Before many looks, for each: step 0, then step 1 (assoc_near). */
+void attrcache_near(uint64_t ino, int step);
 
 /*
  * Brings the attributes of `ino` and of this core's inodes that were made at about the same time,
  * as the files of one directory often were.  To read a range costs a tenth of
  * reading as many keys.  0, or -EAGAIN when RocksDB has not all of them in memory.
  */
-int attrcache_near(uint64_t ino);
+int attrcache_bring(uint64_t ino);
 
 #endif

@@ -39,8 +39,8 @@ dir_name_is_dotdot(const struct meta_name *n)
 	return n->len == 2 && n->s[0] == '.' && n->s[1] == '.';
 }
 
-static struct name_id
-name_id(uint64_t dir, const struct meta_name *n)
+struct name_id
+dir_name_id(uint64_t dir, const struct meta_name *n)
 {
 	uint8_t both[8 + NAME_BYTES_MAX];
 	uint64_t tag;
@@ -65,7 +65,7 @@ remember(const struct name_id *id, int res, const uint8_t val[DIRENT_BYTES])
 enum op_state
 dir_find(struct kv_get *g, uint64_t dir, const struct meta_name *n, uint8_t val[DIRENT_BYTES], struct op *op)
 {
-	struct name_id id = name_id(dir, n);
+	struct name_id id = dir_name_id(dir, n);
 	uint8_t key[KV_KEY_MAX];
 	bool owns = shard_owns(dir);
 	struct dirent_rec d;
@@ -79,18 +79,10 @@ dir_find(struct kv_get *g, uint64_t dir, const struct meta_name *n, uint8_t val[
 	return OP_DONE;
 }
 
-bool
-dir_look(uint64_t dir, const struct meta_name *n, struct dirent_rec *d)
-{
-	struct name_id id = name_id(dir, n);
-
-	return namecache_look(shard_owner(dir), &id, d);
-}
-
 void
 dir_forget(uint64_t dir, const struct meta_name *n)
 {
-	struct name_id id = name_id(dir, n);
+	struct name_id id = dir_name_id(dir, n);
 
 	assert(shard_owns(dir));
 	namecache_drop(&id);
@@ -113,7 +105,7 @@ dir_found(int res, const uint8_t val[DIRENT_BYTES], struct dirent_rec *d)
 static size_t
 change_key(uint8_t *key, struct inode_lock *dir, const struct meta_name *n, const struct dirent_rec *d)
 {
-	struct name_change c = { .id = name_id(dir->ino, n), .d = *d };
+	struct name_change c = { .id = dir_name_id(dir->ino, n), .d = *d };
 
 	assert(dir->nnames < ARRAY_LEN(dir->name));
 	dir->name[dir->nnames++] = c;

@@ -25,8 +25,8 @@ void dir_set_hash(uint64_t (*hash)(const uint8_t secret[16], const char *name, s
 /* Looks a name up: then dir_found decodes.  `val` is lent until then.  Of own directories it knows many by heart. */
 enum op_state dir_find(struct kv_get *g, uint64_t dir, const struct meta_name *n, uint8_t val[DIRENT_BYTES],
                        struct op *op);
-/* The same on any core, without asking: false where that does not tell.  d->ino 0: there is no such name. */
-bool dir_look(uint64_t dir, const struct meta_name *n, struct dirent_rec *d);
+/* How namecache.h knows it. */
+struct name_id dir_name_id(uint64_t dir, const struct meta_name *n);
 /* 0, -ENOENT, -EIO. */
 int dir_found(int res, const uint8_t val[DIRENT_BYTES], struct dirent_rec *d);
 

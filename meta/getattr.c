@@ -48,6 +48,19 @@ meta_getattr_look(struct meta_getattr *m, int *res)
 	return attr_look(&m->req.f, &m->attr);
 }
 
+static void
+attr_near(const struct fref *f, int step)
+{
+	if (step < 2)
+		attrcache_near(f->ino, step);
+}
+
+void
+meta_getattr_near(const struct meta_getattr *m, int step)
+{
+	attr_near(&m->req.f, step);
+}
+
 static int
 access_take(struct meta_access *m, int res)
 {
@@ -84,4 +97,10 @@ meta_access_look(struct meta_access *m, int *res)
 		return false;
 	m->mask = perm_access(&m->attr, &m->req.cred, m->mask);
 	return true;
+}
+
+void
+meta_access_near(const struct meta_access *m, int step)
+{
+	attr_near(&m->req.f, step);
 }

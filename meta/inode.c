@@ -204,7 +204,7 @@ void
 inode_show(struct inode *i)
 {
 	/* A file that is being written would be hidden again at once. */
-	if (i->attr.dirty > 0 || reactor_cores() == 1)
+	if (i->attr.dirty > 0)
 		return;
 	if (!i->shown || !attrcache_has(i->ino)) /* which forgets */
 		i->shown = attrcache_put(&i->attr);

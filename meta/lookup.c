@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/attrcache.h"
 #include "meta/dir.h"
+#include "meta/namecache.h"
 #include "meta/perm.h"
 #include "reactor/log.h"
 
@@ -122,6 +123,41 @@ meta_lookup(struct meta_lookup *m, struct op *op)
 	return lookup_go(m);
 }
 
+/* ---- without asking the owner */
+
+/* False: the directory's owner does not show it.  d->ino 0: there is no such name. */
+static bool
+look_name(const struct meta_lookup *m, struct dirent_rec *d)
+{
+	struct name_id id = m->id.tag ? m->id : dir_name_id(m->req.f.ino, &m->name);
+
+	return namecache_look(shard_owner(m->req.f.ino), &id, d);
+}
+
+/* The name, then what it seems to be: the look itself will see whether that is so. */
+void
+meta_lookup_near(struct meta_lookup *m, int step)
+{
+	struct dirent_rec d;
+
+	switch (step) {
+	case 0:
+		m->id = m->name.len <= NAME_BYTES_MAX ? dir_name_id(m->req.f.ino, &m->name) : (struct name_id){ .tag = 0 };
+		fallthrough;
+	case 1:
+		attrcache_near(m->req.f.ino, step);
+		namecache_near(shard_owner(m->req.f.ino), &m->id, step);
+		return;
+	case 2:
+		m->seen_ino = m->id.tag && look_name(m, &d) ? d.ino : 0;
+		fallthrough;
+	default:
+		if (m->seen_ino)
+			attrcache_near(m->seen_ino, step - 2);
+		return;
+	}
+}
+
 bool
 meta_lookup_look(struct meta_lookup *m, int *res)
 {
@@ -134,7 +170,7 @@ meta_lookup_look(struct meta_lookup *m, int *res)
 	if (*res < 0)
 		return true;
 	if (!lookup_dots(m)) {
-		if (!dir_look(m->dir.ino, &m->name, &d))
+		if (!look_name(m, &d))
 			return false;
 		if (d.ino == 0) {
 			*res = -ENOENT;

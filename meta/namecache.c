@@ -55,6 +55,12 @@ namecache_look(int core, const struct name_id *id, struct dirent_rec *d)
 }
 
 void
+namecache_near(int core, const struct name_id *id, int step)
+{
+	assoc_near(&cache[core], id->tag, step);
+}
+
+void
 namecache_put(const struct name_id *id, const struct dirent_rec *d)
 {
 	struct entry e = { .hash = id->hash, .gen = d->gen, .ino_type = d->ino << 8 | d->type };

@@ -34,5 +34,7 @@ void namecache_drop(const struct name_id *id);
 
 /* Any core, of a directory of `core`: the same, or false: that core must be asked. */
 bool namecache_look(int core, const struct name_id *id, struct dirent_rec *d);
+/* Before many looks, for each: step 0, then step 1 (assoc_near). */
+void namecache_near(int core, const struct name_id *id, int step);
 
 #endif

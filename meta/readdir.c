@@ -152,7 +152,7 @@ visit(struct meta_readdir *m)
 		if (!shard_owns(e->ino) || entry_attr(e) || ranges == 0 || inode_known(e->ino))
 			continue;
 		ranges--;
-		attrcache_near(e->ino);
+		attrcache_bring(e->ino);
 		entry_attr(e);
 	}
 }

@@ -348,7 +348,7 @@ call_take_room(struct nfs_call *c)
 static bool
 call_look(struct nfs_call *c, int *res)
 {
-	if (!c->proc->look || !c->proc->look(c, res))
+	if (!c->proc->look(c, res))
 		return false;
 	c->at.run_ns = last_stamp(c->home);
 	PROBE_CALL_RUN(c->xid, c->proc->stat, c->u.req.f.ino);
@@ -356,21 +356,47 @@ call_look(struct nfs_call *c, int *res)
 	return true;
 }
 
+/* What a look does not tell the owner is asked. */
+static void
+look_run(struct nfs_call *c)
+{
+	struct op *step = &c->step;
+
+	if (!call_look(c, &step->res) && shard_call(shard_owner(c->u.req.f.ino), &c->shard, own_start, step) == OP_PENDING)
+		return;
+	call_run(step);
+}
+
+void
+call_look_all(struct proto_core *core)
+{
+	struct nfs_call *look[LOOKS_MAX];
+	int n = core->nlooks;
+
+	memcpy(look, core->look, (size_t)n * sizeof(*look));
+	core->nlooks = 0;
+	for (int step = 0; n > 1 && step < META_NEAR_STEPS; step++)
+		for (int i = 0; i < n; i++)
+			look[i]->proc->near(look[i], step);
+	for (int i = 0; i < n; i++)
+		look_run(look[i]);
+}
+
 static enum op_state
 call_go(struct nfs_call *c, struct op *op)
 {
-	int owner, res;
-
 	if (c->res < 0 || c->proc->flags & PROC_NOW)
 		return op_done(op, c->res);
 	if (c->proc->flags & PROC_LOCAL) {
 		c->at.run_ns = last_stamp(c->home);
 		return c->proc->run(c, op);
 	}
-	owner = shard_owner(c->u.req.f.ino);
-	if (owner != c->home->core && call_look(c, &res))
-		return op_done(op, res);
-	return shard_call(owner, &c->shard, own_start, op);
+	if (!c->proc->look)
+		return shard_call(shard_owner(c->u.req.f.ino), &c->shard, own_start, op);
+	if (c->home->nlooks == LOOKS_MAX)
+		call_look_all(c->home);
+	c->home->look[c->home->nlooks++] = c;
+	return OP_PENDING;
 }
 
 /* Each case names the station that has just been left. */

@@ -147,6 +147,8 @@ struct nfs_call {
  */
 void call_start(struct nfs_call *c, enum rpc_verdict v, const struct rpc_head *h, const uint8_t *args, uint32_t len,
                 struct long_head *lng, bool overlong);
+/* After one or several call_start: answers those of them that wait for each other, so as to be looked at together. */
+void call_look_all(struct proto_core *core);
 
 /*
  * A WRITE, of which the payload is still to come.  0: the session fills

@@ -13,7 +13,10 @@
 #include "proto/server.h"
 #include "reactor/reactor.h"
 
+struct nfs_call;
 struct session;
+
+#define LOOKS_MAX 64
 
 struct proto_core {
 	int core;
@@ -26,6 +29,9 @@ struct proto_core {
 	struct session *first_session;
 	struct drc drc;
 	struct mounts *mounts; /* on core 0 */
+	/* Calls that came together and may be answered without asking their owner, until the last of them is decoded. */
+	struct nfs_call *look[LOOKS_MAX];
+	int nlooks;
 	struct proto_stats stats;
 	uint64_t stamp_ns;    /* when a call last came to a station here */
 	bool draining;        /* no new calls are taken */

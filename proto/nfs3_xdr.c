@@ -89,7 +89,7 @@ nfs3_get_setattr(struct xdr *d, struct meta_setattr *m)
 void
 nfs3_get_lookup(struct xdr *d, struct meta_lookup *m)
 {
-	*m = (struct meta_lookup){ .stage = 0 };
+	memset(m, 0, offsetof(struct meta_lookup, get)); /* what follows is large */
 	get_fh(d, &m->req.f);
 	get_name(d, &m->name);
 }

@@ -26,8 +26,10 @@ struct proc {
 	uint32_t flags;
 	/* Arguments into c->u; the sticky errors of d say the rest. */
 	void (*decode)(struct nfs_call *c, struct xdr *d);
-	/* On the socket core, where that does not own c->u.req.f: true, and the result, if there is no need to ask the owner. */
+	/* On the socket core: true, and the result, if there is no need to ask the owner of c->u.req.f. */
 	bool (*look)(struct nfs_call *c, int *res);
+	/* Of looks that are to come, where there are several: meta_getattr_near. */
+	void (*near)(struct nfs_call *c, int step);
 	/* On the owner of c->u.req.f (PROC_LOCAL: on the socket core).  op->res becomes c->res. */
 	enum op_state (*run)(struct nfs_call *c, struct op *op);
 	/* Where it succeeded: bytes of c->buf[] that encode wants. */

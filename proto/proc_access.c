@@ -29,6 +29,12 @@ access_look(struct nfs_call *c, int *res)
 }
 
 static void
+access_near(struct nfs_call *c, int step)
+{
+	meta_access_near(&c->u.access, step);
+}
+
+static void
 access_encode(struct nfs_call *c, struct xdr *e)
 {
 	nfs3_put_access(e, call_status(c), &c->u.access);
@@ -39,6 +45,7 @@ const struct proc proc_access = {
 	.stat = NFS3_ACCESS,
 	.decode = access_decode,
 	.look = access_look,
+	.near = access_near,
 	.run = access_run,
 	.encode = access_encode,
 };

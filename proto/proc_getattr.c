@@ -20,6 +20,12 @@ getattr_look(struct nfs_call *c, int *res)
 }
 
 static void
+getattr_near(struct nfs_call *c, int step)
+{
+	meta_getattr_near(&c->u.getattr, step);
+}
+
+static void
 getattr_encode(struct nfs_call *c, struct xdr *e)
 {
 	nfs3_put_getattr(e, call_status(c), &c->u.getattr);
@@ -30,6 +36,7 @@ const struct proc proc_getattr = {
 	.stat = NFS3_GETATTR,
 	.decode = getattr_decode,
 	.look = getattr_look,
+	.near = getattr_near,
 	.run = getattr_run,
 	.encode = getattr_encode,
 };

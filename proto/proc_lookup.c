@@ -20,6 +20,12 @@ lookup_look(struct nfs_call *c, int *res)
 }
 
 static void
+lookup_near(struct nfs_call *c, int step)
+{
+	meta_lookup_near(&c->u.lookup, step);
+}
+
+static void
 lookup_encode(struct nfs_call *c, struct xdr *e)
 {
 	nfs3_put_lookup(e, call_status(c), &c->u.lookup);
@@ -31,6 +37,7 @@ const struct proc proc_lookup = {
 	.flags = PROC_NAMES,
 	.decode = lookup_decode,
 	.look = lookup_look,
+	.near = lookup_near,
 	.run = lookup_run,
 	.encode = lookup_encode,
 };

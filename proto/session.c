@@ -524,6 +524,7 @@ session_run(struct session *s)
 {
 	while (!s->closed && !s->waiting && conn_is_open(s->conn) && session_step(s))
 		;
+	call_look_all(s->core);
 }
 
 static size_t

@@ -39,6 +39,14 @@ static fake_per_core struct op *fake_held_op[64];
 static fake_per_core int fake_held_res[64], fake_held_core[64], fake_nheld;
 
 static fake_per_core bool fake_shown;
+static fake_per_core int fake_near[META_NEAR_STEPS]; /* calls that took each step before a look */
+
+static inline void
+fake_step(int step)
+{
+	fake_near[step]++;
+	fake_need(step == 0 || fake_near[step] <= fake_near[step - 1], "a step before the one before");
+}
 
 static fake_per_core struct {
 	const char *what;
@@ -148,6 +156,13 @@ meta_getattr(struct meta_getattr *m, struct op *op)
 	return fake_answer(op, 0);
 }
 
+void
+meta_getattr_near(const struct meta_getattr *m, int step)
+{
+	(void)m;
+	fake_step(step);
+}
+
 bool
 meta_getattr_look(struct meta_getattr *m, int *res)
 {
@@ -194,6 +209,13 @@ meta_lookup(struct meta_lookup *m, struct op *op)
 	return fake_answer(op, m->name.len == 4 && memcmp(m->name.s, "none", 4) == 0 ? -ENOENT : 0);
 }
 
+void
+meta_access_near(const struct meta_access *m, int step)
+{
+	(void)m;
+	fake_step(step);
+}
+
 bool
 meta_access_look(struct meta_access *m, int *res)
 {
@@ -204,6 +226,13 @@ meta_access_look(struct meta_access *m, int *res)
 	meta_access(m, &op);
 	*res = op.res;
 	return true;
+}
+
+void
+meta_lookup_near(struct meta_lookup *m, int step)
+{
+	(void)m;
+	fake_step(step);
 }
 
 bool

@@ -138,7 +138,7 @@ near_start(void *arg, struct op *op)
 	struct ask *q = arg;
 
 	if (q->near)
-		attrcache_near(q->ino);
+		attrcache_bring(q->ino);
 	q->known = inode_known(q->ino);
 	q->cached = attrcache_get(q->ino, &q->attr);
 	if (q->known && inode_find(q->ino))

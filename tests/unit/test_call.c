@@ -125,6 +125,38 @@ Test(call, what_is_shown_needs_no_hop)
 	cr_assert(eq(u64, server_stats(0)->proc[NFS3_LOOKUP].errors, 1));
 }
 
+/* Calls that came together go through the steps before a look side by side, and each is answered; one that came alone goes none. */
+Test(call, looks_that_came_together)
+{
+	static const uint32_t looks[] = { NFS3_GETATTR, NFS3_LOOKUP, NFS3_ACCESS, NFS3_LOOKUP };
+	uint8_t all[sizeof(msg.bytes)];
+	struct wire_in r;
+	size_t len = 0;
+
+	for (int shown = 0; shown < 2; shown++) {
+		fake_shown = shown;
+		memset(fake_near, 0, sizeof(fake_near));
+		cr_assert(eq(u32, status_of(NFS3_GETATTR, ino_of(1)), NFS3_OK));
+		cr_assert(eq(int, fake_near[0], 0));
+		len = 0;
+		for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+			client_call(&msg, looks[i], ino_of((int)i % 2));
+			memcpy(all + len, msg.bytes, msg.len);
+			len += msg.len;
+		}
+		fake_feed(c, all, len);
+		fake_run();
+		for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+			cr_assert(client_reply(c, &at, &r));
+			client_reply_head(&r);
+			cr_assert(eq(u32, wire_get_u32(&r), NFS3_OK));
+		}
+		for (int step = 0; step < META_NEAR_STEPS; step++)
+			cr_assert(eq(int, fake_near[step], (int)ARRAY_LEN(looks)));
+	}
+	fake_shown = false;
+}
+
 /* The same with the connection gone before the answer: nothing is left, READs are put. */
 Test(call, every_plan_without_a_client)
 {
