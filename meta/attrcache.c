@@ -113,6 +113,12 @@ attrcache_drop(uint64_t ino)
 	assoc_drop(own(), ino);
 }
 
+bool
+attrcache_has_room(void)
+{
+	return assoc_has_room(own());
+}
+
 static int
 near_seen(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
 {

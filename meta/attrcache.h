@@ -25,6 +25,8 @@ bool attrcache_has(uint64_t ino);
 /* False: it stays out, being of a kind that is rare or about to change. */
 bool attrcache_put(const struct attr *a);
 void attrcache_drop(uint64_t ino);
+/* A new one takes no other's place. */
+bool attrcache_has_room(void);
 
 /* Any core: the attributes of now, or false: the owner must be asked. */
 bool attrcache_look(uint64_t ino, struct attr *out);

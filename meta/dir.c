@@ -4,6 +4,9 @@
 #include "crypto/siphash.h"
 #include "reactor/log.h"
 
+/* That are learned with one that is asked for: half a block of RocksDB. */
+#define LESSON_NAMES 32
+
 static uint8_t secret[16];
 static uint64_t (*hash_fn)(const uint8_t key[16], const char *name, size_t len) = name_hash;
 
@@ -77,6 +80,51 @@ dir_find(struct kv_get *g, uint64_t dir, const struct meta_name *n, uint8_t val[
 	if (owns)
 		remember(&id, op->res, val);
 	return OP_DONE;
+}
+
+bool
+dir_knows(uint64_t dir, const struct meta_name *n)
+{
+	struct name_id id = dir_name_id(dir, n);
+	struct dirent_rec d;
+
+	return namecache_get(&id, &d);
+}
+
+struct lesson {
+	struct kv_scan scan;
+	uint64_t dir;
+	int names;
+};
+
+static int
+learn_one(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
+{
+	struct lesson *l = arg;
+	struct meta_name n = { .s = (const char *)key + KEY_DIRENT_NAME, .len = (uint32_t)(klen - KEY_DIRENT_NAME) };
+	struct name_id id;
+
+	if (klen <= KEY_DIRENT_NAME || klen > KEY_DIRENT_NAME + NAME_BYTES_MAX)
+		return -E_DAMAGED;
+	id = dir_name_id(l->dir, &n);
+	remember(&id, (int)vlen, val);
+	return ++l->names == LESSON_NAMES;
+}
+
+/* By their hashes they follow each other as chance will have it: where all are looked up, each block is read but twice. */
+void
+dir_learn(uint64_t dir, const struct meta_name *n)
+{
+	struct lesson l = { .dir = dir };
+
+	assert(shard_owns(dir));
+	if (!namecache_has_room())
+		return;
+	l.scan.from_len = (uint16_t)key_dirent(l.scan.from, dir, hash_fn(secret, n->s, n->len), n->s, n->len);
+	l.scan.to_len = (uint16_t)key_dirent_from(l.scan.to, dir + 1, 0);
+	l.scan.fn = learn_one;
+	l.scan.arg = &l;
+	kv_scan_try(&l.scan); /* what is not in memory stays unknown */
 }
 
 void

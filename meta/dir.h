@@ -30,6 +30,13 @@ struct name_id dir_name_id(uint64_t dir, const struct meta_name *n);
 /* 0, -ENOENT, -EIO. */
 int dir_found(int res, const uint8_t val[DIRENT_BYTES], struct dirent_rec *d);
 
+/*
+ * Before dir_find, and when that has found it: where it was not known by heart and there is room for more, the names
+ * beside it are learned too, from the block of RocksDB that has just been read.  On the owner.
+ */
+bool dir_knows(uint64_t dir, const struct meta_name *n);
+void dir_learn(uint64_t dir, const struct meta_name *n);
+
 /* What was found is out of date: the owner reads it from RocksDB the next time. */
 void dir_forget(uint64_t dir, const struct meta_name *n);
 

@@ -377,8 +377,10 @@ peek_run(struct shard_call *c)
 {
 	struct inode_peek *p = container_of(c, struct inode_peek, call);
 
-	/* In short form it may stay so. */
-	if (!inode_known(p->ino) && attrcache_get(p->ino, &p->attr)) {
+	/* In short form it may stay so; and while there is room those beside it come along, which will be asked for next. */
+	if (!inode_known(p->ino) &&
+	    (attrcache_get(p->ino, &p->attr) ||
+	     (attrcache_has_room() && attrcache_bring(p->ino) == 0 && attrcache_get(p->ino, &p->attr)))) {
 		shard_reply(c, p->gen == 0 || p->gen == p->attr.gen ? 0 : -ESTALE);
 		return;
 	}

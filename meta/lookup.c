@@ -65,6 +65,7 @@ lookup_go(struct meta_lookup *m)
 	case LOOKUP_FIND:
 		m->stage = LOOKUP_FOUND;
 		m->child.ino = 0;
+		m->unknown = !dir_knows(m->dir.ino, &m->name);
 		if (dir_find(&m->kv, m->dir.ino, &m->name, m->val, step) == OP_PENDING)
 			return OP_PENDING;
 		fallthrough;
@@ -75,6 +76,8 @@ lookup_go(struct meta_lookup *m)
 				return op_done(m->wait, res);
 			m->child.ino = d.ino;
 			m->child.gen = d.gen;
+			if (m->unknown)
+				dir_learn(m->dir.ino, &m->name);
 		}
 		m->stage = LOOKUP_PEEKED;
 		if (inode_peek(&m->peek, m->child.ino, m->child.gen, step) == OP_PENDING)

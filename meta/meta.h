@@ -146,6 +146,7 @@ struct meta_lookup {
 	uint8_t val[DIRENT_BYTES];
 	struct inode_peek peek;
 	int stage, tries;
+	bool unknown;             /* the name came from RocksDB */
 	struct op step;
 	struct op *wait;
 };

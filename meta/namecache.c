@@ -76,3 +76,9 @@ namecache_drop(const struct name_id *id)
 {
 	assoc_drop(own(), id->tag);
 }
+
+bool
+namecache_has_room(void)
+{
+	return assoc_has_room(own());
+}

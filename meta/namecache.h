@@ -31,6 +31,8 @@ void namecache_fini(void);
 bool namecache_get(const struct name_id *id, struct dirent_rec *d);
 void namecache_put(const struct name_id *id, const struct dirent_rec *d);
 void namecache_drop(const struct name_id *id);
+/* A new one takes no other's place. */
+bool namecache_has_room(void);
 
 /* Any core, of a directory of `core`: the same, or false: that core must be asked. */
 bool namecache_look(int core, const struct name_id *id, struct dirent_rec *d);

@@ -78,6 +78,7 @@ size_t key_volume(uint8_t *k);
 size_t key_share(uint8_t *k, const char *name);
 size_t key_inode(uint8_t *k, uint64_t ino);
 size_t key_dirent(uint8_t *k, uint64_t dir, uint64_t hash, const char *name, size_t len);
+#define KEY_DIRENT_NAME 17 /* where the name begins */
 size_t key_dirent_from(uint8_t *k, uint64_t dir, uint64_t hash); /* the first key with this hash or above */
 size_t key_chunk(uint8_t *k, uint64_t ino, uint64_t chunk);
 size_t key_block(uint8_t *k, uint64_t slice, uint32_t index);
