@@ -291,7 +291,7 @@ set_defaults(struct config *c)
 		.journal_free = 0.1,
 		.pack_below = PACK_BELOW_BYTES,
 		.uploads = 8,
-		.compact_merge = 0,
+		.compact_merge = 5,
 		.compact_gathered = 100,
 		.compact_delay_ns = 2000000000,
 		.compact_rate = 64 * MIB,

@@ -215,7 +215,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"\n"
 		"# Files that were written in many small pieces are merged in the background, so that reads need fewer.\n"
 		"compaction:\n"
-		"  merge: 0                 # 64 KiB in which a read finds so many pieces (5, say) are written anew; 0: never\n"
+		"  merge: 5                 # 64 KiB in which a read finds so many pieces are written anew; 0: never\n"
 		"  gathered: 100            # from so many pieces in 64 MiB on, each MiB too with 16 or more\n"
 		"  delay: 2s                # after it was last uploaded, or first read\n"
 		"  rate: 64MiB              # a second at most, all cores together\n"
