@@ -86,7 +86,8 @@ int pool_stats(struct pool_stat *out, int max);
 
 /*
  * Fixed-size objects, allocated at start, one pool a core.  Empty: slab_get
- * returns NULL and the caller makes its client wait.
+ * returns NULL and the caller makes its client wait.  Those that were never given out come
+ * in the order of their addresses, side by side, and are all zero.
  */
 struct slab {
 	const char *name;

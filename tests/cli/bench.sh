@@ -106,8 +106,8 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	json "a server, --json" "$all and j['items'][2]['bytes'] == 2 * 3 * 2**20" "$binary" bench "$share" $small -p 2 --json
 	"$binary" bench "$share" --big-file-size 64MiB --block-size 512 --depth 1 >"$tmp/out" 2>&1 </dev/null &
 	bench=$!
-	for _ in $(seq 1200); do
-		"$binary" status "$v" --json | grep -q '"procedure": "WRITE"' && break
+	for _ in $(seq 1200); do # it is at work: a signal before it asks for signals is lost, for the shell starts it deaf to them
+		"$binary" status "$v" | grep -qE '^/export +[1-9]' && break
 		sleep 0.05
 	done
 	kill -INT $bench

@@ -331,7 +331,7 @@ slab_init(struct slab *s, const char *name, size_t size, uint32_t count)
 void *
 slab_get(struct slab *s)
 {
-	void *p = s->used < s->count ? malloc(s->size) : NULL;
+	void *p = s->used < s->count ? calloc(1, s->size) : NULL;
 
 	if (p) {
 		s->used++;

@@ -139,7 +139,7 @@ slab_get(struct slab *s)
 	if (s->used == s->count)
 		return NULL;
 	s->used++;
-	return malloc(s->size);
+	return calloc(1, s->size);
 }
 
 void

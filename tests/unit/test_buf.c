@@ -460,6 +460,8 @@ slab_body(int core)
 	assert(slab_init(&s, "things", 20, 10) == 0);
 	for (int i = 0; i < 10; i++) {
 		assert((p[i] = slab_get(&s)) != NULL && (uintptr_t)p[i] % 16 == 0);
+		assert(i == 0 || (uint8_t *)p[i] == (uint8_t *)p[i - 1] + s.size);
+		assert(memcmp(p[i], (uint8_t[20]){ 0 }, 20) == 0);
 		memset(p[i], i, 20);
 	}
 	assert(!slab_get(&s));

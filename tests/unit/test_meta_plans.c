@@ -96,7 +96,7 @@ slab_get(struct slab *s)
 		return NULL;
 	s->used++;
 	slabs_out++;
-	return malloc(s->size);
+	return calloc(1, s->size);
 }
 
 void
@@ -135,6 +135,16 @@ static unsigned
 kv_plan(void)
 {
 	return choose(KV_LATER | KV_ILL);
+}
+
+static unsigned
+kv_plan_try(void)
+{
+	int before = ill;
+	unsigned how = choose(KV_LATER | KV_ILL);
+
+	ill = before;
+	return how;
 }
 
 /* ---- a small tree: root/{a/, b/sub/, f, l→, hard = f} ---- */
