@@ -115,7 +115,8 @@ choose(struct scan *s, size_t *from, size_t *to)
 	uint64_t tail = 1, next, durable = 0;
 	size_t i;
 
-	qsort(s->found, s->n, sizeof(*s->found), by_number);
+	if (s->n > 0)
+		qsort(s->found, s->n, sizeof(*s->found), by_number);
 	for (i = 0; i < s->n; i++) {
 		tail = MAX(tail, s->found[i].g.tail);
 		durable = MAX(durable, s->found[i].g.durable);

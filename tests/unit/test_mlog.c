@@ -194,6 +194,20 @@ Test(mlog, power_cuts, .init = setup, .fini = rig_dir_remove, .timeout = 200)
 	}
 }
 
+/* Killed before the first change. */
+Test(mlog, an_empty_log_says_nothing, .init = setup, .fini = rig_dir_remove)
+{
+	char why[256];
+
+	must_open();
+	rig_copy(dir, before);
+	mlog_close(true);
+	memset(back, 0, sizeof(back));
+	cr_assert(mlog_scan(before, seen, NULL, why) == 0, "%s", why);
+	for (int i = 0; i < STREAMS; i++)
+		cr_assert(eq(u64, back[i], 0));
+}
+
 Test(mlog, a_clean_end_is_not_read, .init = setup, .fini = rig_dir_remove)
 {
 	char why[256];
