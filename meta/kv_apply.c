@@ -37,15 +37,6 @@ static struct {
 	struct kv_batch *batch;
 } ap = { .lock = PTHREAD_MUTEX_INITIALIZER, .applying = PTHREAD_MUTEX_INITIALIZER };
 
-static uint64_t
-clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* ---- gathering ---- */
 
 int
@@ -71,7 +62,7 @@ kv_apply_add(const struct kv_batch *b)
 {
 	kv_keys_add(ap.gathers, b);
 	if (atomic_fetch_add(&ap.npending, 1) == ap.taken)
-		ap.due_ns = clock_ns() + GATHER_NS;
+		ap.due_ns = reactor_clock_ns() + GATHER_NS;
 }
 
 static bool
@@ -282,7 +273,7 @@ wait_for_work(void)
 
 		if (ap.stop && !some)
 			return false;
-		if (some && (gathered() || clock_ns() >= ap.due_ns))
+		if (some && (gathered() || reactor_clock_ns() >= ap.due_ns))
 			return true;
 		ap.asleep = true;
 		if (some) {
@@ -301,14 +292,14 @@ wait_for_work(void)
 static bool
 failed(int err)
 {
-	uint64_t until = clock_ns() + RETRY_NS;
+	uint64_t until = reactor_clock_ns() + RETRY_NS;
 	struct timespec t = { .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
 
 	if (!ap.err)
 		log_error("metadata: RocksDB takes no changes (%s), refusing all until it does", strerror(-err));
 	ap.err = err;
 	pthread_cond_broadcast(&ap.done);
-	while (!ap.stop && clock_ns() < until)
+	while (!ap.stop && reactor_clock_ns() < until)
 		pthread_cond_timedwait(&ap.work, &ap.lock, &t);
 	return !ap.stop;
 }

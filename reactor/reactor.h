@@ -70,7 +70,7 @@ void reactor_join(void);
 int      reactor_core(void);    /* this thread's core, -1 on other threads */
 int      reactor_cores(void);   /* number of cores */
 uint64_t reactor_now_ns(void);  /* CLOCK_MONOTONIC, taken once a lap */
-/* The same clock as it is now, by the CPU's counter: some 20 ns, for durations within a lap. */
+/* The same clock as it is now, by the CPU's counter: some 20 ns, for durations within a lap.  On other threads the clock itself. */
 uint64_t reactor_clock_ns(void);
 uint64_t reactor_wall_ns(void); /* CLOCK_REALTIME, taken once a lap, never goes back in a run */
 
