@@ -122,4 +122,41 @@ flip(const char *path, off_t at)
 	close(fd);
 }
 
+/* For rig_call: a batch that is written and, when it is durable, answered. */
+struct put {
+	struct kv_write w;
+	struct kv_batch *b;
+	int stage;
+	struct op step, *wait;
+};
+
+UNUSED static void
+put_run(struct op *step)
+{
+	struct put *p = container_of(step, struct put, step);
+	enum op_state s = OP_DONE;
+
+	if (p->stage == 0 && step->res == 0) {
+		p->stage = 1;
+		s = kv_sync(&p->w, step);
+	}
+	if (s == OP_PENDING)
+		return;
+	p->wait->res = step->res;
+	p->wait->resume(p->wait);
+}
+
+UNUSED static enum op_state
+start_put(void *arg, struct op *op)
+{
+	struct put *p = arg;
+
+	p->wait = op;
+	p->step.resume = put_run;
+	p->stage = 0;
+	if (kv_write(&p->w, p->b, &p->step) == OP_DONE)
+		put_run(&p->step);
+	return OP_PENDING;
+}
+
 #endif

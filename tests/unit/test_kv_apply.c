@@ -176,40 +176,6 @@ static struct model model[WRITERS];
 static _Atomic int acked[WRITERS], running;
 static _Atomic uint64_t total; /* of what is acknowledged of the counter that all share */
 
-struct put {
-	struct kv_write w;
-	struct kv_batch *b;
-	bool written;
-	struct op step, *wait;
-};
-
-static void
-put_run(struct op *step)
-{
-	struct put *p = container_of(step, struct put, step);
-
-	if (!p->written && step->res == 0) {
-		p->written = true;
-		if (kv_sync(&p->w, step) == OP_PENDING)
-			return;
-	}
-	p->wait->res = step->res;
-	p->wait->resume(p->wait);
-}
-
-static enum op_state
-start_put(void *arg, struct op *op)
-{
-	struct put *p = arg;
-
-	p->wait = op;
-	p->written = false;
-	p->step.resume = put_run;
-	if (kv_write(&p->w, p->b, &p->step) == OP_DONE)
-		put_run(&p->step);
-	return OP_PENDING;
-}
-
 struct get {
 	struct kv_get get;
 	struct kv_get_any any;
