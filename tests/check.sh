@@ -23,7 +23,7 @@ count() {
 	read -r p _ f _ s _ <<<"${line:-0 passed, 0 failed, 0 skipped}"
 	[ "$rc" = 0 ] || [ "$f" != 0 ] || f=1
 	[ -n "$line" ] || { [ "$rc" = 0 ] && p=1; }
-	[ "$f" = 0 ] || what_failed+="== $name"$'\n'$(grep -E -A 6 '(^| )FAIL(ED)?( |$)|^not ok |Error [0-9]+$' "$logs/$name.log" | head -n 40)$'\n'
+	[ "$f" = 0 ] || what_failed+="== $name"$'\n'$(grep -E -A 6 '(^| )FAIL(ED)?( |$)|^not ok |Assertion |ERROR: |runtime error: |Error [0-9]+$' "$logs/$name.log" | head -n 40)$'\n'
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	table+=$(printf '%-16s %7d %7d %8d %6d s' "$name" "$p" "$f" "$s" "$3")$'\n'
 }

@@ -15,9 +15,12 @@ echo 'leak:libcriterion' >"$out/lsan"
 export LSAN_OPTIONS="suppressions=$out/lsan:print_suppressions=0"
 
 # run PROGRAM: its words in NAME.tap and NAME.err, then its exit status and seconds in NAME.end.
+# To a file: with its TAP on stdout Criterion would give the tests /dev/null for stderr, and what a failed
+# assert or a sanitizer says of a crash would be lost.
 run() {
 	local at=$out/${1##*/} start=$SECONDS rc pid
-	timeout -k 5 "${TIMEOUT:-300}" "$1" --jobs "${JOBS:-2}" --tap >"$at.tap" 2>"$at.err" &
+	: >"$at.tap"
+	timeout -k 5 "${TIMEOUT:-300}" "$1" --jobs "${JOBS:-2}" --tap="$at.tap" >"$at.err" 2>&1 &
 	pid=$!
 	trap 'kill $pid; exit 143' TERM # it is a process group of its own, which Ctrl-C does not reach
 	wait $pid
