@@ -342,8 +342,8 @@ Test(diskcache, eviction_keeps_what_is_hit)
 		count(1, 4);
 		cr_assert(diskcache_dir(0, &d) && d.bytes <= d.max_bytes);
 	}
-	cr_assert(gt(u64, sum().evicted, 300));
-	cr_assert(gt(u64, sum().reinserted, 20));
+	cr_assert(lt(u64, 300, sum().evicted));
+	cr_assert(lt(u64, 20, sum().reinserted));
 	cr_assert(ge(u32, count(1, 4), 3 * FRAMES / 2));
 	cr_assert(lt(u32, count(5, 40), 35 * FRAMES / 4));
 	end();
@@ -360,7 +360,7 @@ Test(diskcache, eviction_of_what_is_in_memory)
 		count(s > 30 ? s - 30 : 1, s + 1);
 	}
 	cr_assert(strcmp(state(0), "ok") == 0);
-	cr_assert(gt(u64, sum().reinserted, 20));
+	cr_assert(lt(u64, 20, sum().reinserted));
 	cr_assert(eq(u64, sum().damaged, 0));
 	end();
 }
@@ -521,7 +521,7 @@ Test(diskcache, directory_removed_while_it_runs)
 	usleep(100000);
 	put_slices(20, 30);
 	n = count(20, 30);
-	cr_assert(gt(u32, n, 5 * FRAMES));
+	cr_assert(lt(u32, 5 * FRAMES, n));
 	close_cache();
 	open_cache(2);
 	EVENTUALLY(sum().frames >= n);
@@ -605,7 +605,7 @@ Test(diskcache, disk_full)
 		put_slices(s, s + 10);
 		count(1, s + 10);
 	}
-	cr_assert(gt(u32, count(1, 41), FRAMES));
+	cr_assert(lt(u32, FRAMES, count(1, 41)));
 	cr_assert(diskcache_dir(0, &d) && d.bytes <= 8 * MIB);
 	shell("dd 2>/dev/null if=/dev/zero bs=4k of=", world.dir[0], "/other; true");
 	put_slices(41, 60);
@@ -627,7 +627,7 @@ Test(diskcache, free_space_ratio)
 	start(1);
 	put_slices(1, 30);
 	before = bytes(0);
-	cr_assert(gt(u64, before, 12 * MIB));
+	cr_assert(lt(u64, 12 * MIB, before));
 	shell("dd 2>/dev/null if=/dev/zero bs=1M count=30 of=", world.dir[0], "/other");
 	EVENTUALLY(strcmp(state(0), "no room") == 0);
 	EVENTUALLY(bytes(0) < before);
@@ -676,6 +676,6 @@ Test(diskcache, kill_9)
 		cr_assert(eq(u64, sum().damaged, 0));
 		close_cache();
 	}
-	cr_assert(gt(u32, n, 100));
+	cr_assert(lt(u32, 100, n));
 	rig_dir_remove();
 }

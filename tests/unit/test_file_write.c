@@ -43,17 +43,17 @@ Test(file_write, wcc_and_times_are_of_one_instant)
 	cr_assert(eq(u64, w.wcc.pre_mtime_ns, a.mtime_ns));
 	cr_assert(eq(u64, w.wcc.pre_ctime_ns, a.ctime_ns));
 	cr_assert(eq(u64, w.wcc.post.size, 150));
-	cr_assert(gt(u64, w.wcc.post.mtime_ns, a.mtime_ns));
+	cr_assert(lt(u64, a.mtime_ns, w.wcc.post.mtime_ns));
 	cr_assert(eq(u64, w.wcc.post.mtime_ns, w.wcc.post.ctime_ns));
 	cr_assert(eq(int, (int)w.committed, STABLE_UNSTABLE));
 	cr_assert(eq(u64, w.verf, file_verf()));
 	cr_assert(eq(int, data_write_as(f, &superuser, 0, bytes, 10, STABLE_DATA_SYNC, &again), 0));
 	cr_assert(eq(u64, again.wcc.pre_ctime_ns, w.wcc.post.ctime_ns));
-	cr_assert(gt(u64, again.wcc.post.ctime_ns, w.wcc.post.ctime_ns));
+	cr_assert(lt(u64, w.wcc.post.ctime_ns, again.wcc.post.ctime_ns));
 	cr_assert(eq(int, (int)again.committed, STABLE_FILE_SYNC));
 	cr_assert(eq(u64, again.wcc.post.size, 150));
 	/* st_blocks of a file with data is never 0, and no more than the file. */
-	cr_assert(gt(u64, again.wcc.post.used + again.wcc.post.dirty, 0));
+	cr_assert(lt(u64, 0, again.wcc.post.used + again.wcc.post.dirty));
 	cr_assert(le(u64, again.wcc.post.used + again.wcc.post.dirty, 150));
 	data_stop();
 }
@@ -162,8 +162,8 @@ Test(file_write, a_full_journal_makes_writers_wait)
 	slow_store_install(data.store);
 	slow_store.fail_put = -EIO;
 	rig_threads(8, flood);
-	cr_assert(gt(int, jukeboxes, 0));
-	cr_assert(gt(int, written, 10));
+	cr_assert(lt(int, 0, jukeboxes));
+	cr_assert(lt(int, 10, written));
 	cr_assert(lt(int, written, 40)); /* of 192: no more than the journal holds */
 	for (int i = 0; i < 8; i++) {
 		uint64_t size = data_attr(flood_file[i]).size;
@@ -173,7 +173,7 @@ Test(file_write, a_full_journal_makes_writers_wait)
 		for (int k = 0; k < n; k++)
 			cr_assert(back[k] == 7 || back[k] == 0); /* a WRITE that was not accepted may have been in part */
 	}
-	cr_assert(gt(u64, data_stats().upload_errors, 0));
+	cr_assert(lt(u64, 0, data_stats().upload_errors));
 	slow_store.fail_put = 0;
 	jukeboxes = written = 0;
 	data.file.write_wait_ns = 0;

@@ -347,7 +347,7 @@ Test(meta_names, inode_numbers_are_new)
 
 			snprintf(name, sizeof(name), "%d.%d", round, i);
 			f = mkfile(world.root, name);
-			cr_assert(gt(u64, f.ino, last));
+			cr_assert(lt(u64, last, f.ino));
 			last = f.ino;
 			cr_assert(eq(int, do_unlink(&superuser, world.root, name, false), 0));
 		}

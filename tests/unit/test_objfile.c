@@ -581,7 +581,7 @@ Test(objfile_small, full_and_read_only)
 		err = put(name, p, 100000);
 	}
 	cr_assert(eq(int, err, -ENOSPC));
-	cr_assert(gt(int, i, 5));
+	cr_assert(lt(int, 5, i));
 	cr_assert(eq(int, count_tmp(), 0));
 	cr_assert(eq(int, get("fill/0", q, 5, 0), 0));
 	uint64_t total, free_bytes;
