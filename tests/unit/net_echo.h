@@ -24,6 +24,7 @@
 #include "reactor/buf.h"
 #include "reactor/net.h"
 #include "tests/fake/net_session.h"
+#include "tests/fake/rig.h"
 #include "tests/unit/oncore.h"
 
 #define HELPER __attribute__((unused)) static

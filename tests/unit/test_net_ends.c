@@ -12,7 +12,7 @@ reset(int fd)
 }
 
 /* Clients that leave at every point, by close and by reset. */
-Test(net_ends, clients_that_leave, .timeout = 60)
+Test(net_ends, clients_that_leave, .timeout = 600)
 {
 	static const struct {
 		char kind;
@@ -45,7 +45,7 @@ Test(net_ends, clients_that_leave, .timeout = 60)
 	cr_assert(lt(int, 0, atomic_load(&fill_errors)));
 }
 
-Test(net_ends, the_server_closes, .timeout = 60)
+Test(net_ends, the_server_closes, .timeout = 600)
 {
 	char c;
 
@@ -62,7 +62,7 @@ Test(net_ends, the_server_closes, .timeout = 60)
 }
 
 /* The end comes in the middle of everything. */
-Test(net_ends, the_end_closes_what_is_under_way, .timeout = 60)
+Test(net_ends, the_end_closes_what_is_under_way, .timeout = 600)
 {
 	int fd[30];
 
@@ -71,11 +71,10 @@ Test(net_ends, the_end_closes_what_is_under_way, .timeout = 60)
 		fd[i] = dial();
 		send_part(fd[i], "efp"[i % 3], 1 << 19, i % 2 ? 1 << 17 : 10);
 	}
-	usleep(20000);
+	EVENTUALLY(atomic_load(&opened) == 30);
 	stop();
 	for (int i = 0; i < 30; i++)
 		close(fd[i]);
-	cr_assert(eq(int, atomic_load(&opened), 30));
 }
 
 /* A client that sends and never reads, until the server has stopped to read as well. */
@@ -101,7 +100,7 @@ dial_sleeper(void)
 }
 
 /* What the server holds for it is bounded, and others go on. */
-Test(net_ends, a_reader_that_sleeps_stops_nobody_else, .timeout = 60)
+Test(net_ends, a_reader_that_sleeps_stops_nobody_else, .timeout = 600)
 {
 	int fd;
 
@@ -115,7 +114,7 @@ Test(net_ends, a_reader_that_sleeps_stops_nobody_else, .timeout = 60)
 }
 
 /* The end while the kernel has a send that does not go on: its memory comes back after it. */
-Test(net_ends, the_end_cuts_sends_that_are_stuck, .timeout = 60)
+Test(net_ends, the_end_cuts_sends_that_are_stuck, .timeout = 600)
 {
 	int fd[4];
 
@@ -129,7 +128,7 @@ Test(net_ends, the_end_cuts_sends_that_are_stuck, .timeout = 60)
 		close(fd[i]);
 }
 
-Test(net_ends, idle_connections_are_closed_and_active_ones_not, .timeout = 60)
+Test(net_ends, idle_connections_are_closed_and_active_ones_not, .timeout = 600)
 {
 	int idle, busy;
 	char c;
