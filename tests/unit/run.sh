@@ -4,7 +4,9 @@
 # the order given, the output of those that fail, and at the end how many single tests passed,
 # failed and were skipped.
 #
-#   tests/unit/run.sh PROGRAM...        environment: TIMEOUT (300), JOBS of a program (2), PROGRAMS at a time (as many as cores)
+#   tests/unit/run.sh PROGRAM...        environment: TIMEOUT (1200), JOBS of a program (2), PROGRAMS at a time (as many as cores)
+# Time limits, here and in the tests, are for what hangs: a program that takes half a minute on an idle
+# machine with two cores took five beside builds and other suites.
 set -u
 out=$(mktemp -d) || exit 1
 trap 'rm -rf "$out"' EXIT
@@ -20,7 +22,7 @@ export LSAN_OPTIONS="suppressions=$out/lsan:print_suppressions=0"
 run() {
 	local at=$out/${1##*/} start=$SECONDS rc pid
 	: >"$at.tap"
-	timeout -k 5 "${TIMEOUT:-300}" "$1" --jobs "${JOBS:-2}" --tap="$at.tap" >"$at.err" 2>&1 &
+	timeout -k 5 "${TIMEOUT:-1200}" "$1" --jobs "${JOBS:-2}" --tap="$at.tap" >"$at.err" 2>&1 &
 	pid=$!
 	trap 'kill $pid; exit 143' TERM # it is a process group of its own, which Ctrl-C does not reach
 	wait $pid
@@ -42,7 +44,7 @@ tell() {
 		verdict=FAIL
 		[ "$f" -gt 0 ] || f=1
 	fi
-	[ "$rc" -eq 124 ] && verdict="FAIL (over ${TIMEOUT:-300} s)"
+	[ "$rc" -eq 124 ] && verdict="FAIL (over ${TIMEOUT:-1200} s)"
 	printf '%-20s %4d passed, %d failed, %d skipped  %4d s  %s\n' "${1##*/}" "$p" "$f" "$s" "$took" "$verdict"
 	[ "$verdict" = ok ] || cat "$at.tap" "$at.err"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))

@@ -44,7 +44,7 @@ setup(void)
 	data_start(2);
 }
 
-TestSuite(backup, .init = setup, .fini = data_stop, .timeout = 60);
+TestSuite(backup, .init = setup, .fini = data_stop, .timeout = 600);
 
 Test(backup, a_copy_is_of_its_instant)
 {

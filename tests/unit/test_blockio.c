@@ -266,7 +266,7 @@ reader(int i)
 }
 
 /* Twenty readers want up to 160 frames at once of memory for 64: all are served. */
-Test(blockio, more_readers_than_memory, .timeout = 120)
+Test(blockio, more_readers_than_memory, .timeout = 600)
 {
 	for (uint64_t s = 1; s <= SLICES; s++)
 		upload(s);

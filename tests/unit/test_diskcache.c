@@ -21,7 +21,7 @@
 #include "store/diskcache.h"
 #include "tests/fake/rig.h"
 
-TestSuite(diskcache, .timeout = 120);
+TestSuite(diskcache, .timeout = 600);
 
 #define FRAMES 16 /* of a slice, as these tests use it */
 

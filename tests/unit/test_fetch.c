@@ -251,7 +251,7 @@ Test(fetch, gaps)
  * Readers whose ranges overlap in every way, one frame cached already; memory
  * and store answer now or later, well or ill, and the reactor runs between them or not.
  */
-Test(fetch, every_plan, .timeout = 240)
+Test(fetch, every_plan, .timeout = 600)
 {
 	static const struct { uint32_t first, n; } range[] = { { 0, 4 }, { 2, 5 } };
 	static const unsigned hows = DAMAGED + 1;

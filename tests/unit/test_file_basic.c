@@ -2,7 +2,7 @@
 #include "tests/fake/data_world.h"
 #include "store/blockio.h"
 
-TestSuite(file, .timeout = 120);
+TestSuite(file, .timeout = 600);
 
 #define NEVER (1ull << 62) /* of an upload's delay: also for what is replayed */
 

@@ -5,7 +5,7 @@
 
 #include "tests/fake/data_world.h"
 
-TestSuite(file_compact, .timeout = 120);
+TestSuite(file_compact, .timeout = 600);
 
 #define SPAN (8 * MIB)
 

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-TestSuite(file_crash, .timeout = 900);
+TestSuite(file_crash, .timeout = 600);
 
 #define FILES 4
 #define SPAN  (5 * MIB)

@@ -4,7 +4,7 @@
 #include "tests/fake/slow_store.h"
 #include "store/blockio.h"
 
-TestSuite(file_disk, .timeout = 120);
+TestSuite(file_disk, .timeout = 600);
 
 enum { FILE_MIB = 24 };
 static uint8_t out[4 * MIB], in[4 * MIB];

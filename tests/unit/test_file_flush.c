@@ -2,7 +2,7 @@
 #include "tests/fake/data_world.h"
 #include "tests/fake/slow_store.h"
 
-TestSuite(file_flush, .timeout = 120);
+TestSuite(file_flush, .timeout = 600);
 
 static uint8_t bytes[8 * MIB], back[8 * MIB];
 

@@ -5,7 +5,7 @@
  */
 #include "tests/fake/data_world.h"
 
-TestSuite(file_oracle, .timeout = 300);
+TestSuite(file_oracle, .timeout = 600);
 
 #define FILES 6
 #define SPAN  (9 * MIB) /* of the model: over two blocks */

@@ -5,7 +5,7 @@
 #include "tests/fake/data_world.h"
 #include "tests/fake/slow_store.h"
 
-TestSuite(file_pressure, .timeout = 120);
+TestSuite(file_pressure, .timeout = 600);
 
 #define FILES      64
 #define WRITE_BYTES (256 * KIB)

@@ -6,7 +6,7 @@
 #include "tests/fake/data_world.h"
 #include "tests/fake/slow_store.h"
 
-TestSuite(file_remote, .timeout = 120);
+TestSuite(file_remote, .timeout = 600);
 
 #define FILE_BYTES 8192
 

@@ -95,7 +95,7 @@ setup(void)
 	data_drain();
 }
 
-TestSuite(gc, .init = setup, .fini = data_stop, .timeout = 60);
+TestSuite(gc, .init = setup, .fini = data_stop, .timeout = 600);
 
 Test(gc, what_is_needed_stays)
 {

@@ -130,7 +130,7 @@ must_be(const struct model *m, int writer)
 
 /* ---- the table alone ---- */
 
-Test(kv_apply, table_is_the_newest_of_each, .timeout = 60)
+Test(kv_apply, table_is_the_newest_of_each, .timeout = 600)
 {
 	struct model m[3] = { 0 };
 	struct kv_batch *b = kv_batch_new(), *out = kv_batch_new();
@@ -297,7 +297,7 @@ copy_must_be_whole(const char *path, const int *had_steps)
 	kv_close();
 }
 
-Test(kv_apply, reads_beside_writes_and_kills, .init = setup, .fini = rig_dir_remove, .timeout = 200)
+Test(kv_apply, reads_beside_writes_and_kills, .init = setup, .fini = rig_dir_remove, .timeout = 600)
 {
 	struct kv_stats st;
 	char path[160];
@@ -325,7 +325,7 @@ Test(kv_apply, reads_beside_writes_and_kills, .init = setup, .fini = rig_dir_rem
 }
 
 /* A batch as large as what may be pending, and many that are together. */
-Test(kv_apply, large_batches, .init = setup, .fini = rig_dir_remove, .timeout = 100)
+Test(kv_apply, large_batches, .init = setup, .fini = rig_dir_remove, .timeout = 600)
 {
 	static uint8_t noise[700 * 1024];
 	struct kv_batch *b = kv_batch_new();
@@ -350,7 +350,7 @@ Test(kv_apply, large_batches, .init = setup, .fini = rig_dir_remove, .timeout = 
 
 /* ---- RocksDB takes nothing ---- */
 
-Test(kv_apply, what_rocksdb_refuses_is_in_the_log, .init = setup, .fini = rig_dir_remove, .timeout = 100)
+Test(kv_apply, what_rocksdb_refuses_is_in_the_log, .init = setup, .fini = rig_dir_remove, .timeout = 600)
 {
 	struct kv_batch *b = kv_batch_new();
 	struct kv_scan s = { .from = "a", .to = "z", .from_len = 1, .to_len = 1 };

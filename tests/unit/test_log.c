@@ -83,7 +83,7 @@ Test(log, a_line_is_one_line_and_bounded, .init = to_pipe)
 }
 
 /* A pipe that nobody empties: no wait, and later a word on what is missing. */
-Test(log, a_full_pipe_does_not_block, .init = to_pipe, .timeout = 60)
+Test(log, a_full_pipe_does_not_block, .init = to_pipe, .timeout = 600)
 {
 	log_set_level(LOG_DEBUG);
 	for (int i = 0; i < 20000; i++)
@@ -97,7 +97,7 @@ Test(log, a_full_pipe_does_not_block, .init = to_pipe, .timeout = 60)
 }
 
 /* Each thread has a second's worth; then it is told what is missing. */
-Test(log, a_flood_is_cut, .init = to_pipe, .timeout = 60)
+Test(log, a_flood_is_cut, .init = to_pipe, .timeout = 600)
 {
 	unsigned lines = 0, more = 0;
 	struct timespec start, end;

@@ -409,7 +409,7 @@ every_plan(enum op_state (*start)(struct op *op))
 		every_plan(do_##what##_plan); \
 	}
 
-TestSuite(meta_plans, .timeout = 200);
+TestSuite(meta_plans, .timeout = 600);
 PLANS(getattr)
 PLANS(access)
 PLANS(fsstat)

@@ -232,7 +232,7 @@ lister_and_removers(int me)
 	removing = false;
 }
 
-Test(meta_readdir, hundred_thousand_entries, .timeout = 280)
+Test(meta_readdir, hundred_thousand_entries, .timeout = 600)
 {
 	static struct page p;
 	uint64_t cookie = 0, first_us = 0, total = 0, t;

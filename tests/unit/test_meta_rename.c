@@ -42,7 +42,7 @@ expected(enum what src, enum what dst)
 }
 
 /* Everything onto everything, within a directory and into another, older and younger than what moves. */
-Test(meta_rename, matrix, .timeout = 60)
+Test(meta_rename, matrix, .timeout = 600)
 {
 	int n = 0;
 
@@ -232,7 +232,7 @@ mover(int me)
 	}
 }
 
-Test(meta_rename, no_loops_under_load, .timeout = 60)
+Test(meta_rename, no_loops_under_load, .timeout = 600)
 {
 	/* d0 is the top, the others start in it. */
 	tree[0] = mkdir_in(world.root, "d0");

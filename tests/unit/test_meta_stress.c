@@ -71,7 +71,7 @@ stress(int cores)
 	rig_dir_remove();
 }
 
-TestSuite(meta_stress, .timeout = 120);
+TestSuite(meta_stress, .timeout = 600);
 
 Test(meta_stress, one_core)    { stress(1); }
 Test(meta_stress, two_cores)   { stress(2); }

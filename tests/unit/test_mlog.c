@@ -167,7 +167,7 @@ recover(void)
 	memcpy(acked, back, sizeof(acked));
 }
 
-Test(mlog, power_cuts, .init = setup, .fini = rig_dir_remove, .timeout = 200)
+Test(mlog, power_cuts, .init = setup, .fini = rig_dir_remove, .timeout = 600)
 {
 	for (int round = 0; round < 60; round++) {
 		uint64_t ticket = 0;

@@ -2,7 +2,7 @@
 /* Bytes: every kind of frame, in any split, by any number of clients. */
 #include "tests/unit/net_echo.h"
 
-Test(net, every_kind_in_any_split, .timeout = 60)
+Test(net, every_kind_in_any_split, .timeout = 600)
 {
 	static const char *const kinds[] = { "e", "f", "p", "efp" };
 	static const uint32_t sends[] = { 1, 7, 1500, 20000, 0 };
@@ -20,7 +20,7 @@ Test(net, every_kind_in_any_split, .timeout = 60)
 }
 
 /* The sizes at which a fill changes its way. */
-Test(net, fills_around_each_threshold, .timeout = 60)
+Test(net, fills_around_each_threshold, .timeout = 600)
 {
 	static const uint32_t sizes[] = { 1, 511, 512, 513, 2047, 2048, 2049, 16383, 16384, 16385,
 	                                  32767, 32768, 65535, 65536, 65537, 1 << 20 };
@@ -32,7 +32,7 @@ Test(net, fills_around_each_threshold, .timeout = 60)
 	stop();
 }
 
-Test(net, streams_of_large_fills, .timeout = 60)
+Test(net, streams_of_large_fills, .timeout = 600)
 {
 	uint64_t recvs;
 
@@ -48,7 +48,7 @@ Test(net, streams_of_large_fills, .timeout = 60)
 	stop();
 }
 
-Test(net, many_connections_of_all_kinds_and_paces, .timeout = 120)
+Test(net, many_connections_of_all_kinds_and_paces, .timeout = 600)
 {
 	enum { N = 100 };
 	static struct client c[N];
@@ -71,7 +71,7 @@ Test(net, many_connections_of_all_kinds_and_paces, .timeout = 120)
 }
 
 /* The submission queue fills up in the middle of a lap, again and again. */
-Test(net, a_ring_smaller_than_the_load, .timeout = 60)
+Test(net, a_ring_smaller_than_the_load, .timeout = 600)
 {
 	enum { N = 60 };
 	static struct client c[N];
@@ -88,7 +88,7 @@ Test(net, a_ring_smaller_than_the_load, .timeout = 60)
 }
 
 /* More work than there are frames: the clients wait, and all get their answers. */
-Test(net, pauses_when_a_pool_is_empty, .timeout = 60)
+Test(net, pauses_when_a_pool_is_empty, .timeout = 600)
 {
 	enum { N = 20 };
 	static struct client c[N];
@@ -106,7 +106,7 @@ Test(net, pauses_when_a_pool_is_empty, .timeout = 60)
 }
 
 /* Floods of small frames on connections that are paused most of the time. */
-Test(net, paused_connections_do_not_take_the_shared_buffers, .timeout = 60)
+Test(net, paused_connections_do_not_take_the_shared_buffers, .timeout = 600)
 {
 	enum { N = 40 };
 	static struct client c[N];

@@ -9,7 +9,7 @@ listen_only(int cores)
 	                              .init = server_init, .fini = server_fini };
 }
 
-Test(net_listen, more_clients_than_connections, .timeout = 60)
+Test(net_listen, more_clients_than_connections, .timeout = 600)
 {
 	enum { N = 4 + 16 }; /* as many again as the backlog holds */
 	static struct client c[N];
@@ -34,7 +34,7 @@ Test(net_listen, more_clients_than_connections, .timeout = 60)
 }
 
 /* No descriptor for an accept: the client waits, and is served when there is one again. */
-Test(net_listen, accepts_again_when_descriptors_are_back, .timeout = 60)
+Test(net_listen, accepts_again_when_descriptors_are_back, .timeout = 600)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct rlimit lim = { 500, 500 };
@@ -177,7 +177,7 @@ closing_init(int core, void *arg)
 	return err;
 }
 
-Test(net_listen, close_all_says_when_none_is_left, .timeout = 60)
+Test(net_listen, close_all_says_when_none_is_left, .timeout = 600)
 {
 	struct reactor_opts o = listen_only(1);
 	char why[256], c;

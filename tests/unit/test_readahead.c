@@ -3,7 +3,7 @@
 #include "tests/fake/slow_store.h"
 #include "store/blockio.h"
 
-TestSuite(readahead, .timeout = 120);
+TestSuite(readahead, .timeout = 600);
 
 static uint8_t out[4 * MIB], in[4 * MIB];
 

@@ -104,7 +104,7 @@ teardown(void)
 		free(seen[i].body);
 }
 
-TestSuite(s3, .init = setup, .fini = teardown, .timeout = 240);
+TestSuite(s3, .init = setup, .fini = teardown, .timeout = 600);
 
 /* ---- calls */
 

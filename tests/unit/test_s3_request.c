@@ -236,7 +236,7 @@ setup(void)
 		cr_assert(sigv4_init(&core.signer, "AKID", "secret", "r", "s3") == 0);
 }
 
-TestSuite(s3_request, .init = setup, .timeout = 120);
+TestSuite(s3_request, .init = setup, .timeout = 600);
 
 /* ---- answers */
 

@@ -84,7 +84,7 @@ teardown(void)
 	rig_dir_remove();
 }
 
-TestSuite(s3_rgw, .init = setup, .fini = teardown, .timeout = 280);
+TestSuite(s3_rgw, .init = setup, .fini = teardown, .timeout = 600);
 
 /* ---- calls */
 

@@ -50,7 +50,7 @@ check_file(int fd)
 		cr_assert(data[i] == fake_byte(i));
 }
 
-Test(server, every_procedure_on_many_connections, .timeout = 60)
+Test(server, every_procedure_on_many_connections, .timeout = 600)
 {
 	for (int cores = 1; cores <= 3; cores++) {
 		uint64_t calls = 0;
@@ -78,7 +78,7 @@ Test(server, every_procedure_on_many_connections, .timeout = 60)
 	}
 }
 
-Test(server, a_megabyte_in_the_midst_of_others, .timeout = 60)
+Test(server, a_megabyte_in_the_midst_of_others, .timeout = 600)
 {
 	int fd;
 
@@ -108,7 +108,7 @@ Test(server, a_megabyte_in_the_midst_of_others, .timeout = 60)
 	live_stop(1000);
 }
 
-Test(server, slow_readers_and_half_records_disturb_nobody, .timeout = 60)
+Test(server, slow_readers_and_half_records_disturb_nobody, .timeout = 600)
 {
 	int slow[8], half[40], fd;
 
@@ -143,7 +143,7 @@ Test(server, slow_readers_and_half_records_disturb_nobody, .timeout = 60)
 	close(fd);
 }
 
-Test(server, stops_with_the_replies_out, .timeout = 60)
+Test(server, stops_with_the_replies_out, .timeout = 600)
 {
 	struct wire_in r;
 	int fd, n = 0;
@@ -164,7 +164,7 @@ Test(server, stops_with_the_replies_out, .timeout = 60)
 }
 
 /* Half a WRITE is nothing that the end waits for. */
-Test(server, stops_at_once_with_half_a_write, .timeout = 60)
+Test(server, stops_at_once_with_half_a_write, .timeout = 600)
 {
 	time_t before = time(NULL);
 	int fd;
@@ -180,7 +180,7 @@ Test(server, stops_at_once_with_half_a_write, .timeout = 60)
 	close(fd);
 }
 
-Test(server, who_is_connected, .timeout = 60)
+Test(server, who_is_connected, .timeout = 600)
 {
 	struct server_client list[4];
 	struct wire_in r;
@@ -218,7 +218,7 @@ Test(server, who_is_connected, .timeout = 60)
 	live_stop(1000);
 }
 
-Test(server, a_port_that_is_taken, .timeout = 60)
+Test(server, a_port_that_is_taken, .timeout = 600)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof at;
@@ -233,7 +233,7 @@ Test(server, a_port_that_is_taken, .timeout = 60)
 	close(fd);
 }
 
-Test(server, rules_that_are_wrong, .timeout = 60)
+Test(server, rules_that_are_wrong, .timeout = 600)
 {
 	struct server_opts o = { .exports = &live_export, .nexports = 0, .volume = &client_volume };
 
