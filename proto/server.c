@@ -219,6 +219,7 @@ listen_here(struct shard_msg *m)
 		.addr = opts.addr,
 		.congestion = opts.congestion,
 		.sndbuf_bytes = opts.sndbuf_bytes,
+		.gather_bytes = opts.gather_bytes,
 		.idle_timeout_ns = opts.idle_timeout_ns,
 		.vt = &session_vt,
 	};

@@ -21,6 +21,7 @@ struct server_opts {
 	struct sockaddr_storage addr;  /* port 0: any free one */
 	const char *congestion;        /* TCP_CONGESTION, NULL: the system's */
 	uint32_t sndbuf_bytes;         /* 0: the system's */
+	uint32_t gather_bytes;         /* replies of one send; 1: each in its own; 0: as net.h has it */
 	uint64_t idle_timeout_ns;      /* of connections; 0: never */
 	const struct export *exports;  /* lent until server_fini of the last core */
 	int nexports;                  /* 1..EXPORTS_MAX */

@@ -13,7 +13,8 @@
  * into the caller's memory.  While fills keep coming, the bytes between them are received
  * one small shot at a time, so that hardly any payload is copied.
  *
- * Out: one send at a time, of all messages that wait when it starts.
+ * Out: one send at a time, of the messages that wait when it starts.  Their buffers are held
+ * until all of it is out, hence net_opts.gather_bytes.
  */
 #include "reactor/conn.h"
 
@@ -28,7 +29,6 @@
 #define STREAM_HEADER 512u       /* an RPC header with its credentials, little more */
 #define STREAM_CREDIT 4          /* so many headers without a fill end it */
 #define COPY_FILL     (2 * KIB)  /* less than this comes by copy anyway */
-#define SEND_BYTES    (2 * MIB)  /* of one send: its buffers are held until all of it is out */
 #define SEND_IOVS     IOV_MAX
 #define SCRATCH_IOVS  8192
 #define SCRATCH_MSGS  256
@@ -463,7 +463,7 @@ start_send(struct conn *c)
 	for (struct outmsg *m = c->out; m && n < SEND_IOVS; m = m->next) {
 		size_t k = MIN((size_t)m->niov, SEND_IOVS - n);
 
-		if (n > 0 && bytes + m->len > SEND_BYTES)
+		if (n > 0 && bytes + m->len > net_core.opts.gather_bytes)
 			break;
 		memcpy(&iov[n], m->iov, k * sizeof(*iov));
 		n += k;

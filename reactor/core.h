@@ -112,7 +112,7 @@ int  timer_run(uint64_t now_ns);
 uint64_t timer_next_ns(void);
 
 /* shard.c */
-int  shard_init(int cores);
+int  shard_init(int cores, enum reactor_wake wake);
 void shard_fini(void);
 /* Runs the messages that are there; returns how many. */
 int  shard_poll(void);

@@ -307,6 +307,7 @@ event_read(struct ring_req *r, int res, uint32_t flags)
 {
 	(void)flags;
 	(void)res;
+	stat_add(&me.core->stats.events, 1);
 	ring_read_event(me.core->event_fd, &me.event, r);
 }
 

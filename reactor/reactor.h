@@ -20,9 +20,16 @@
 
 #define REACTOR_MAX_CORES 64
 
+/* How a core wakes another that sleeps, at the end of the lap that has something for it. */
+enum reactor_wake {
+	REACTOR_WAKE_RING,  /* by its own next submission (IORING_OP_MSG_RING): no system call more */
+	REACTOR_WAKE_EVENT, /* by writing an eventfd: one system call each time */
+};
+
 struct reactor_opts {
 	int cores;               /* 1..REACTOR_MAX_CORES */
 	uint32_t busy_poll_us;   /* poll this long before sleeping; 0: sleep at once */
+	enum reactor_wake wake;
 	uint32_t ring_entries;   /* submission queue entries, a power of two; 0: 1024 */
 	uint64_t buf_bytes;      /* payload buffers (buf.h), all cores together */
 	uint32_t recv_bufs;      /* provided receive buffers a core, a power of two; 0: 256 */
@@ -105,6 +112,7 @@ bool timer_stop(struct timer *t);
 /* Counters of one core; written by its thread, readable from any (__atomic_load_n, relaxed). */
 struct reactor_stats {
 	uint64_t laps, enters, sleeps, ops, cqes, msgs_in, msgs_out, slow_laps, busy_ns;
+	uint64_t wakes, events; /* of cores that slept, by this one; of this one, by its eventfd */
 };
 const struct reactor_stats *reactor_stats(int core);
 

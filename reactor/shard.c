@@ -28,6 +28,7 @@ struct inbox {
 };
 
 static int cores;
+static enum reactor_wake wake_by;
 static struct chan *chans; /* [from * cores + to] */
 static struct inbox inbox[REACTOR_MAX_CORES];
 
@@ -56,9 +57,10 @@ list_add(struct msg_list *l, struct shard_msg *m)
 }
 
 int
-shard_init(int n)
+shard_init(int n, enum reactor_wake wake)
 {
 	cores = n;
+	wake_by = wake;
 	chans = aligned_alloc(CACHELINE, (size_t)n * (size_t)n * sizeof(*chans));
 	if (!chans)
 		return -ENOMEM;
@@ -251,8 +253,13 @@ shard_flush(void)
 		int core = __builtin_ctzll(me.to_wake);
 
 		/* Both sides exchange: either we see it asleep, or it sees what we put. */
-		if (atomic_exchange(&inbox[core].sleeping, false))
+		if (!atomic_exchange(&inbox[core].sleeping, false))
+			continue;
+		stat_add(&core_stats()->wakes, 1);
+		if (wake_by == REACTOR_WAKE_RING)
 			ring_wake(core_ring_fd(core));
+		else
+			core_wake(core);
 	}
 }
 

@@ -3,7 +3,7 @@
  * Inodes are spread over cores, and only its owner touches an inode's state.
  * A core asks another by message: bounded single-producer rings between each
  * pair of cores, a full one queues at the sender, a sleeping receiver is woken
- * once a lap (IORING_OP_MSG_RING).  The caller owns the message and keeps it
+ * once a lap (reactor_opts.wake).  The caller owns the message and keeps it
  * alive until the answer; it comes home to be freed.
  */
 #ifndef REACTOR_SHARD_H

@@ -396,7 +396,7 @@ reactor_start(const struct reactor_opts *o, char why[256])
 	err = make_cores(why);
 	if (err < 0)
 		goto no_cores;
-	err = shard_init(ncores);
+	err = shard_init(ncores, opts.wake);
 	if (err < 0)
 		goto no_shard;
 	err = buf_arena_map(ncores, opts.buf_bytes / (uint64_t)ncores);

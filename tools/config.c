@@ -222,6 +222,8 @@ take_all(struct loader *l, const struct raw *r)
 	if (r->listen && parse_listen(r->listen, &c->listen) < 0)
 		config_file_bad(&l->file, "listen", "'%s' is no address; write for instance 127.0.0.1:12049 or [::]:12049", r->listen);
 	take_uint(l, "cores", r->cores, &c->cores, 0, 64);
+	if (r->core_wake)
+		c->core_wake = *r->core_wake;
 	if (r->log_level)
 		c->log_level = *r->log_level;
 	take_paths(l, r->paths);
@@ -235,6 +237,7 @@ take_all(struct loader *l, const struct raw *r)
 	if (r->network) {
 		take_duration(l, "network.busy_poll", r->network->busy_poll, &c->busy_poll_ns, 1000000000);
 		take_duration(l, "network.idle_timeout", r->network->idle_timeout, &c->idle_timeout_ns, 24 * hour);
+		take_size(l, "network.gather_replies", r->network->gather_replies, &c->gather_bytes, 0, 64 * MIB);
 		take_uint(l, "network.max_connections", r->network->max_connections, &c->max_connections, 1, 1000000);
 		if (r->network->rpcbind)
 			c->rpcbind = *r->network->rpcbind;
@@ -283,7 +286,9 @@ set_defaults(struct config *c)
 		.buffer_bytes = 512 * MIB,
 		.metadata_cache_bytes = 128 * MIB,
 		.inodes = 262144,
+		.core_wake = REACTOR_WAKE_RING,
 		.busy_poll_ns = 50000,
+		.gather_bytes = 2 * MIB,
 		.max_connections = 4096,
 		.journal_bytes = 2 * GIB,
 		.metadata_log_bytes = 64 * MIB,

@@ -12,6 +12,7 @@
 
 #include "proto/export.h"
 #include "reactor/log.h"
+#include "reactor/reactor.h"
 #include "store/diskcache.h"
 #include "store/s3.h"
 
@@ -23,6 +24,7 @@ struct config {
 	char file[4096];                              /* where it came from */
 	struct sockaddr_storage listen;
 	uint32_t cores;                               /* 0: as many as this process may use */
+	enum reactor_wake core_wake;
 	enum log_level log_level;
 
 	char meta[4096], journal[4096], cache[4096], control[4096]; /* absolute */
@@ -42,6 +44,7 @@ struct config {
 
 	uint64_t busy_poll_ns, idle_timeout_ns;
 	char congestion[16];                          /* "": the system's, cubic on loopback */
+	uint64_t gather_bytes;                        /* network.gather_replies; 0: each in its own send */
 	uint32_t max_connections;                     /* all cores */
 	bool rpcbind;
 

@@ -16,6 +16,9 @@ static const cyaml_strval_t squash_names[] = {
 static const cyaml_strval_t level_names[] = {
 	{ "error", LOG_ERROR }, { "warn", LOG_WARN }, { "info", LOG_INFO }, { "debug", LOG_DEBUG },
 };
+static const cyaml_strval_t wake_names[] = {
+	{ "ring", REACTOR_WAKE_RING }, { "event", REACTOR_WAKE_EVENT },
+};
 static const cyaml_strval_t durability_names[] = {
 	{ "local", DURABILITY_LOCAL }, { "remote", DURABILITY_REMOTE },
 };
@@ -58,7 +61,7 @@ static const cyaml_schema_field_t memory_fields[] = {
 };
 static const cyaml_schema_field_t network_fields[] = {
 	STR("busy_poll", struct raw_network, busy_poll), STR("idle_timeout", struct raw_network, idle_timeout),
-	STR("congestion", struct raw_network, congestion),
+	STR("congestion", struct raw_network, congestion), STR("gather_replies", struct raw_network, gather_replies),
 	CYAML_FIELD_UINT_PTR("max_connections", CYAML_FLAG_POINTER | OPT, struct raw_network, max_connections),
 	CYAML_FIELD_BOOL_PTR("rpcbind", CYAML_FLAG_POINTER | OPT, struct raw_network, rpcbind), CYAML_FIELD_END,
 };
@@ -116,6 +119,8 @@ static const cyaml_schema_field_t fields[] = {
 	CYAML_FIELD_UINT("version", CYAML_FLAG_DEFAULT, struct raw, version),
 	STR("listen", struct raw, listen),
 	CYAML_FIELD_UINT_PTR("cores", CYAML_FLAG_POINTER | OPT, struct raw, cores),
+	CYAML_FIELD_ENUM_PTR("core_wake", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw, core_wake,
+	                     wake_names, ARRAY_LEN(wake_names)),
 	CYAML_FIELD_ENUM_PTR("log_level", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw, log_level,
 	                     level_names, ARRAY_LEN(level_names)),
 	SECTION(paths), SECTION(memory), SECTION(network), SECTION(cache), SECTION(writeback), SECTION(compaction), SECTION(shutdown), SECTION(s3),

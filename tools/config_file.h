@@ -20,7 +20,7 @@ struct raw_share {
 
 struct raw_paths { char *meta, *journal, *cache, *objects, *control; };
 struct raw_memory { char *buffer_size, *metadata_cache; uint32_t *inodes, *names; };
-struct raw_network { char *busy_poll, *idle_timeout, *congestion; uint32_t *max_connections; bool *rpcbind; };
+struct raw_network { char *busy_poll, *idle_timeout, *congestion, *gather_replies; uint32_t *max_connections; bool *rpcbind; };
 enum durability { DURABILITY_LOCAL, DURABILITY_REMOTE };
 struct raw_writeback {
 	enum durability *durability;
@@ -50,6 +50,7 @@ struct raw {
 	uint32_t version;
 	char *listen;
 	uint32_t *cores;
+	enum reactor_wake *core_wake;
 	enum log_level *log_level;
 	struct raw_paths *paths;
 	struct raw_memory *memory;

@@ -8,6 +8,7 @@
 
 static const char *const styles[] = { "auto", "path", "virtual" };
 static const char *const checksums[] = { "sha256", "md5", "crc32c", "none" };
+static const char *const wakes[] = { "ring", "event" };
 static const char *const levels[] = { "error", "warn", "info", "debug" };
 
 static json_t *
@@ -60,7 +61,7 @@ config_tree(const struct config *c)
 			"read_only", s->read_only, "squash", export_squash_name(s->squash),
 			"anon_uid", (json_int_t)s->anon_uid, "anon_gid", (json_int_t)s->anon_gid));
 	}
-	char size[6][32], time[5][32];
+	char size[7][32], time[5][32];
 
 	snprintf(size[0], 32, "%" PRIu64 "MiB", c->buffer_bytes / MIB);
 	snprintf(size[1], 32, "%" PRIu64 "MiB", c->metadata_cache_bytes / MIB);
@@ -69,17 +70,18 @@ config_tree(const struct config *c)
 	snprintf(time[1], 32, "%" PRIu64 "s", c->idle_timeout_ns / 1000000000);
 	snprintf(size[3], 32, "%" PRIu64 "KiB", c->pack_below / KIB);
 	snprintf(size[4], 32, "%" PRIu64 "MiB", c->metadata_log_bytes / MIB);
+	snprintf(size[6], 32, "%" PRIu64, c->gather_bytes);
 	snprintf(time[2], 32, "%" PRIu64 "ms", c->upload_delay_ns / 1000000);
 	snprintf(size[5], 32, "%" PRIu64 "MiB", c->compact_rate / MIB);
 	snprintf(time[4], 32, "%" PRIu64 "ms", c->compact_delay_ns / 1000000);
 	snprintf(time[3], 32, "%" PRIu64 "ms", c->drain_limit_ns / 1000000);
-	return json_pack("{s:i, s:s, s:i, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I, s:I},"
-	                 " s:{s:s, s:s, s:s, s:I, s:b}, s:o, s:{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:{s:i, s:i, s:s, s:s}, s:o, s:{s:b, s:s}, s:o}",
-		"version", 1, "listen", listen, "cores", (int)c->cores, "log_level", levels[c->log_level],
+	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I, s:I},"
+	                 " s:{s:s, s:s, s:s, s:s, s:I, s:b}, s:o, s:{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:{s:i, s:i, s:s, s:s}, s:o, s:{s:b, s:s}, s:o}",
+		"version", 1, "listen", listen, "cores", (int)c->cores, "core_wake", wakes[c->core_wake], "log_level", levels[c->log_level],
 		"paths", "meta", c->meta, "journal", c->journal, "cache", c->cache, "objects", c->objects, "control", c->control,
 		"memory", "buffer_size", size[0], "metadata_cache", size[1], "inodes", (json_int_t)c->inodes,
 			"names", (json_int_t)c->names,
-		"network", "busy_poll", time[0], "idle_timeout", time[1], "congestion", c->congestion,
+		"network", "busy_poll", time[0], "idle_timeout", time[1], "congestion", c->congestion, "gather_replies", size[6],
 			"max_connections", (json_int_t)c->max_connections, "rpcbind", c->rpcbind,
 		"cache", cache_tree(c),
 		"writeback", "durability", c->remote ? "remote" : "local", "max_size", size[2], "metadata_log", size[4],
@@ -165,6 +167,9 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"\n"
 		"# Reactor threads, one per core; 0: as many as this process may use.\n"
 		"cores: 0\n"
+		"# How one wakes another that sleeps.  ring: with its next submission to the kernel.  event: with a\n"
+		"# system call of its own.\n"
+		"core_wake: ring\n"
 		"log_level: info            # error, warn, info, debug\n"
 		"\n"
 		"paths:\n"
@@ -183,6 +188,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"network:\n"
 		"  busy_poll: 50us          # how long an idle core polls before it sleeps: latency for CPU; 0 saves CPU\n"
 		"  congestion: \"\"           # TCP congestion control of client connections; \"\": the system's, cubic on loopback\n"
+		"  gather_replies: 2MiB     # what is ready leaves in one send of at most so much; 0: each reply in a send of its own\n"
 		"  max_connections: 4096\n"
 		"  idle_timeout: 0          # close connections that are silent so long; 0: never\n"
 		"  rpcbind: false           # register with rpcbind, for clients that ask port 111\n"

@@ -219,14 +219,14 @@ daemon_run(struct config *c, char why[256])
 		.free_ratio = c->cache_free, .verify = c->cache_verify,
 	};
 	const struct reactor_opts reactor = {
-		.cores = b.d.cores, .busy_poll_us = (uint32_t)(c->busy_poll_ns / 1000), .buf_bytes = c->buffer_bytes,
+		.cores = b.d.cores, .busy_poll_us = (uint32_t)(c->busy_poll_ns / 1000), .wake = c->core_wake, .buf_bytes = c->buffer_bytes,
 		.max_conns = MAX(16, c->max_connections / cores), .pin = true, .touch = true,
 		.init = core_init, .fini = core_fini, .arg = &b,
 	};
 
 	b.server = (struct server_opts){
 		.addr = c->listen, .congestion = c->congestion[0] ? c->congestion : NULL,
-		.idle_timeout_ns = c->idle_timeout_ns, .exports = c->shares, .nexports = (int)c->nshares,
+		.gather_bytes = (uint32_t)MAX(1, c->gather_bytes), .idle_timeout_ns = c->idle_timeout_ns, .exports = c->shares, .nexports = (int)c->nshares,
 		.volume = &b.d.vol.vol, .rpcbind = c->rpcbind, .max_conns = reactor.max_conns,
 	};
 	for (unsigned i = 0; i < c->ncache_dirs; i++)

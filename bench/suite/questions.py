@@ -15,7 +15,7 @@ from rig import LEASH, Counters, Failed, SyscallCounter, say, set_congestion
 
 MIB = 1 << 20
 INORDER = {"dir": "inorder"} # its file was written in order and never again; that of "load" also at random
-NAMES = ("calls", "streams", "writes", "names", "reactors", "congestion", "busy_poll", "depths", "open_loop", "count", "s3", "large", "profile")
+NAMES = ("calls", "streams", "writes", "names", "reactors", "congestion", "busy_poll", "gathering", "wakes", "depths", "open_loop", "count", "s3", "large", "profile")
 
 
 class Bench:
@@ -197,6 +197,21 @@ class Bench:
             for depth in (1, 64):
                 self.add("poll getattr@%d" % depth, subject, n, server.load("getattr", seconds=self.briefly, depth=depth)[0])
 
+    def gathering(self, n):
+        """Each reply in a send of its own."""
+        for subject, server in (("gathered", self.ours),
+                                ("not gathered", self.variant("alone", config={"network.gather_replies": "0"}))):
+            for key, test in (("gather getattr", "getattr"), ("gather read4k", "read")):
+                self.add(key, subject, n, server.load(test, seconds=self.briefly, depth=64, **INORDER)[0])
+
+    def wakes(self, n):
+        """Cores that wake each other by an eventfd; they sleep between calls only where they do not poll."""
+        for subject, name, config in (("ring", "cores2", {}), ("event", "event", {"core_wake": "event"})):
+            server = self.variant(name, cores=2, config=dict(config, **{"network.busy_poll": "0"}))
+            for key, test, depth in (("wake read4k@64", "read", 64), ("wake read4k@1", "read", 1), ("wake writesync@64", "writesync", 64)):
+                self.add(key, subject, n, server.load(test, seconds=self.briefly, depth=depth)[0])
+            server.settle()
+
     def variant(self, name, **options):
         for server in self.rig.servers:
             if server.dir.endswith("/" + name):
@@ -306,7 +321,7 @@ class Bench:
         if not self.alone:
             self.ganesha = self.rig.server("ganesha")
         rounds = [self.calls, self.streams, self.writes, self.names]
-        few = [self.reactors, self.congestion, self.busy_poll]
+        few = [self.reactors, self.congestion, self.busy_poll, self.gathering, self.wakes]
         if not quick:
             few += [self.depths, self.open_loop]
         for n in range(1, self.rounds + 1):
@@ -319,7 +334,7 @@ class Bench:
             self.count()
         if self.wanted(s3) and (self.only or not quick):
             s3.Questions(self).run()
-        for name in ("cores1", "cores2"):
+        for name in ("cores1", "cores2", "alone", "event"):
             for server in list(self.rig.servers):
                 if server.dir.endswith("/" + name):
                     server.stop()

@@ -73,7 +73,7 @@ Test(config, show_can_be_loaded_again)
 {
 	char path[64];
 
-	cr_assert(eq(int, load(HEAD "cores: 3\nwriteback: {max_size: 128MiB, upload_delay: 250ms}\n"
+	cr_assert(eq(int, load(HEAD "cores: 3\ncore_wake: event\nnetwork: {gather_replies: 1000}\nwriteback: {max_size: 128MiB, upload_delay: 250ms}\n"
 		"shares:\n  - {name: /a, read_only: true, squash: root, clients: [10.0.0.0/8]}\n  - name: /b\n", path), 0), "%s", why);
 	char *a = config_show(&c);
 
@@ -82,6 +82,8 @@ Test(config, show_can_be_loaded_again)
 
 	cr_assert_str_eq(a, b);
 	cr_assert(eq(u32, c.cores, 3));
+	cr_assert(eq(int, c.core_wake, REACTOR_WAKE_EVENT));
+	cr_assert(eq(u64, c.gather_bytes, 1000));
 	cr_assert(eq(u64, c.upload_delay_ns, 250000000));
 	cr_assert(c.shares[0].read_only && c.shares[0].squash == SQUASH_ROOT && c.shares[0].nnets == 1);
 	free(a), free(b);
@@ -95,6 +97,8 @@ Test(config, errors_name_line_and_key)
 	refused(HEAD "memory:\n  inodes: 4096\n  buffer_size: 300MB\n" SHARE, 4, "memory.buffer_size", "no size");
 	refused(HEAD "memory:\n  buffer_size: 1MiB\n" SHARE, 3, "memory.buffer_size", "out of range");
 	refused(HEAD "network:\n  busy_poll: soon\n" SHARE, 3, "network.busy_poll", "no duration");
+	refused(HEAD "network:\n  gather_replies: all\n" SHARE, 3, "network.gather_replies", "no size");
+	refused(HEAD "core_wake: bell\n" SHARE, 2, "core_wake", "");
 	refused(HEAD "paths:\n  objects: s4://x\n" SHARE, 3, "paths.objects", "no object store");
 	refused(HEAD "shares:\n  - name: export\n", 3, "shares.0.name", "no share name");
 	refused(HEAD "shares:\n  - name: /a\n  - name: /a\n", 4, "shares.1.name", "twice");

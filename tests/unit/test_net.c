@@ -70,6 +70,49 @@ Test(net, many_connections_of_all_kinds_and_paces, .timeout = 600)
 	stop();
 }
 
+enum { TOGETHER = 40, SMALL = HEADER + 8 };
+
+/* Frames that arrive in one piece; how many sends their answers took. */
+static uint64_t
+sends_of_many(uint32_t gather_bytes)
+{
+	uint8_t out[TOGETHER * SMALL], in[sizeof(out)];
+	struct client c = { .seed = 1 };
+	unsigned rnd = 1;
+	uint64_t sends;
+
+	server_opts.gather_bytes = gather_bytes;
+	start(1);
+	for (size_t i = 0; i < TOGETHER; i++)
+		memcpy(out + i * SMALL, (uint8_t[SMALL]){ 'e', 0, 0, 8, (uint8_t)i }, SMALL);
+	c.fd = dial();
+	send_all(c.fd, out, sizeof(out), 0, &rnd);
+	recv_all(&c, in, sizeof(in), &rnd);
+	cr_assert(eq(int, memcmp(in, out, sizeof(out)), 0));
+	close(c.fd);
+	reactor_stop();
+	reactor_join();
+	sends = net_stats(0)->sends;
+	return sends;
+}
+
+Test(net, answers_that_are_ready_together_leave_together)
+{
+	cr_assert(lt(u64, sends_of_many(0), TOGETHER));
+}
+
+Test(net, or_each_in_a_send_of_its_own)
+{
+	cr_assert(eq(u64, sends_of_many(1), TOGETHER));
+}
+
+Test(net, or_as_many_as_there_may_be)
+{
+	uint64_t sends = sends_of_many(3 * SMALL);
+
+	cr_assert(le(u64, (TOGETHER + 2) / 3, sends));
+}
+
 /* The submission queue fills up in the middle of a lap, again and again. */
 Test(net, a_ring_smaller_than_the_load, .timeout = 600)
 {
