@@ -405,7 +405,7 @@ loop_run(uint64_t spin_ns)
 			sched_yield(); /* the receiver makes room soon, but wakes nobody for it */
 			continue;
 		}
-		if (spin_ns > 0 && !stop && spin(me.now_ns + spin_ns))
+		if (spin_ns > 0 && !stop && ring_can_poll() && spin(me.now_ns + spin_ns))
 			continue;
 		sleep_until(MIN(timer_next_ns(), me.now_ns + (stop ? STOP_LAP_NS : LONG_SLEEP_NS)));
 	}

@@ -34,6 +34,7 @@ static __thread struct {
 	uint32_t inflight;
 	uint64_t submissions;
 	bool vec_fixed, recv_limit;
+	bool flag_stuck; /* the kernel says that there is work for us, and has none */
 	struct io_uring_buf_ring *bufs;
 	uint8_t *buf_mem;
 	uint32_t buf_count, buf_bytes;
@@ -125,13 +126,22 @@ ring_fd(void)
 	return ring.io.ring_fd;
 }
 
+static bool
+kernel_has_work(void)
+{
+	return __atomic_load_n(ring.io.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
 bool
 ring_ready(void)
 {
-	uint32_t flags = __atomic_load_n(ring.io.sq.kflags, __ATOMIC_RELAXED);
+	return io_uring_cq_ready(&ring.io) > 0 || (!ring.flag_stuck && kernel_has_work());
+}
 
-	return io_uring_cq_ready(&ring.io) > 0 ||
-	       flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+bool
+ring_can_poll(void)
+{
+	return !ring.flag_stuck;
 }
 
 int
@@ -182,13 +192,12 @@ count_submission(void)
 int
 ring_submit(void)
 {
-	uint32_t flags = __atomic_load_n(ring.io.sq.kflags, __ATOMIC_RELAXED);
-
-	if (io_uring_sq_ready(&ring.io) == 0 &&
-	    !(flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)))
+	if (io_uring_sq_ready(&ring.io) == 0 && !kernel_has_work())
 		return 0;
 	(void)io_uring_submit_and_get_events(&ring.io);
 	count_submission();
+	/* Set after the work it stands for was already taken, it stays set until there is more. */
+	ring.flag_stuck = io_uring_cq_ready(&ring.io) == 0 && kernel_has_work();
 	return 1;
 }
 
@@ -202,6 +211,7 @@ ring_sleep(uint64_t timeout_ns)
 	struct io_uring_cqe *cqe;
 
 	(void)io_uring_submit_and_wait_timeout(&ring.io, &cqe, 1, &ts, NULL);
+	ring.flag_stuck = false;
 	count_submission();
 }
 

@@ -36,6 +36,8 @@ int  ring_fd(void);
 
 /* True when ring_reap or the kernel's task work has something for us; no system call. */
 bool ring_ready(void);
+/* False where ring_ready may miss what comes (a flag of the kernel's is stuck), and only ring_sleep would see it. */
+bool ring_can_poll(void);
 /* Takes the completions that are there: ops to `q`, requests are called.  Returns how many. */
 int ring_reap(struct runq *q);
 /* Hands over what is prepared and lets the kernel post completions.  Returns system calls made. */

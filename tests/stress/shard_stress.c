@@ -172,9 +172,9 @@ poster(void *arg)
 }
 
 static void
-round_of(int cores, uint32_t busy_poll_us, double seconds)
+round_of(int cores, uint32_t busy_poll_us, enum reactor_wake wake, double seconds)
 {
-	struct reactor_opts o = { .cores = cores, .busy_poll_us = busy_poll_us, .max_conns = 16,
+	struct reactor_opts o = { .cores = cores, .busy_poll_us = busy_poll_us, .wake = wake, .max_conns = 16,
 	                          .buf_bytes = (uint64_t)cores * 4 * MIB, .init = init };
 	pthread_t t[POSTERS];
 	char why[256];
@@ -207,9 +207,9 @@ main(int argc, char **argv)
 	int cores = argc > 2 ? atoi(argv[2]) : 4;
 
 	log_set_level(LOG_ERROR); /* under a sanitizer every lap is slow */
-	round_of(cores, 20, seconds / 4);
-	round_of(cores, 0, seconds / 4);
-	round_of(2, 20, seconds / 4);
-	round_of(1, 0, seconds / 4);
+	round_of(cores, 20, REACTOR_WAKE_RING, seconds / 4);
+	round_of(cores, 0, REACTOR_WAKE_EVENT, seconds / 4);
+	round_of(2, 0, REACTOR_WAKE_RING, seconds / 4);
+	round_of(1, 0, REACTOR_WAKE_RING, seconds / 4);
 	return 0;
 }
