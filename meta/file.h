@@ -32,6 +32,7 @@ struct file_read {
 	uint32_t len;
 	struct bufref piece[READ_PIECES_MAX]; /* buf NULL: a hole, use buf_zeros */
 	int npieces;
+	bool afar;                            /* asked on another core than the owner's: see file_read_look */
 	/* private: file_read.c's own */
 	struct file_read_priv *priv;
 	int stage;
@@ -41,6 +42,13 @@ struct file_read {
 enum op_state file_read(struct file_read *r, struct op *op);
 /* On the core where file_read ran: puts the pieces. */
 void file_read_put(struct file_read *r);
+/*
+ * Before it, where the connection is: true when the owner shows all that this READ takes; then r has the result, of
+ * some instant since the call, which is OK, and file_read_put is said here.  False: the owner has to be asked, by file_read.
+ */
+bool file_read_look(struct file_read *r);
+/* As meta_getattr_near, for who has several. */
+void file_read_near(uint64_t ino, uint64_t off, uint32_t count, int step);
 
 #define WRITE_BUFS_MAX 18
 struct file_write {

@@ -172,6 +172,12 @@ void write_fini(void);
 /* ---- file_read.c */
 int  read_init(void);
 void read_fini(void);
+/* relatime: a READ leaves the atime as it is. */
+bool file_atime_stays(const struct attr *a);
+
+/* ---- read_look.c */
+/* On the owner, when r has its result and nothing has changed since: shows what was asked from afar. */
+void file_read_show(const struct file_read *r, struct inode *i);
 
 /* Errors that a file operation of the wrong kind of inode answers: 0, -EISDIR, -EINVAL. */
 int  file_check_type(const struct attr *a);

@@ -10,6 +10,7 @@
 #include "meta/flush.h"
 #include "meta/garbage.h"
 #include "meta/gc.h"
+#include "meta/pageshow.h"
 #include "meta/readahead.h"
 #include "meta/replay.h"
 #include "meta/sliceid.h"
@@ -19,6 +20,7 @@
 
 #define FILES_DEFAULT 32768
 #define CHUNKS_LEAST  8192 /* more than READs and flushes hold at once */
+#define SHOWN_PAGES_MAX 65536
 
 static struct file_core *cores[REACTOR_MAX_CORES];
 
@@ -149,6 +151,12 @@ readahead_part_init(void)
 	return readahead_init(arena_bytes());
 }
 
+static int
+shown_pages_init(void)
+{
+	return pageshow_init(clamp32(arena_bytes() / PAGE, 1024, SHOWN_PAGES_MAX));
+}
+
 static void
 journal_fini(void)
 {
@@ -195,6 +203,7 @@ static const struct part {
 	{ journal_init, journal_fini },
 	{ slice_id_init, slice_id_fini },
 	{ read_init, read_fini },
+	{ shown_pages_init, pageshow_fini },
 	{ readahead_part_init, readahead_fini },
 	{ write_init, write_fini },
 	{ trunc_init, trunc_fini },

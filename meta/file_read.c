@@ -396,17 +396,21 @@ priv_put(struct file_read *r)
 	r->priv = NULL;
 }
 
-/* relatime: kept only as far as somebody can see that the file was read since it changed, or in a day. */
+/* It is kept only as far as somebody can see that the file was read since it changed, or in a day. */
+bool
+file_atime_stays(const struct attr *a)
+{
+	return a->atime_ns > a->mtime_ns && a->atime_ns > a->ctime_ns &&
+	       reactor_wall_ns() < a->atime_ns + 24 * 3600 * SEC_NS;
+}
+
 static void
 touch_atime(struct inode *i)
 {
-	struct attr *a = &i->attr;
-	uint64_t now = reactor_wall_ns();
-
-	if (a->atime_ns > a->mtime_ns && a->atime_ns > a->ctime_ns && now < a->atime_ns + 24 * 3600 * SEC_NS)
+	if (file_atime_stays(&i->attr))
 		return;
 	inode_hide(i);
-	a->atime_ns = now;
+	i->attr.atime_ns = reactor_wall_ns();
 	i->dirty_times = true;
 }
 
@@ -448,6 +452,7 @@ read_finish(struct file_read *r, int res)
 		r->eof = r->off + r->len >= i->attr.size;
 		file_count()->read_bytes += r->len;
 		note_reader(r);
+		file_read_show(r, i);
 	} else {
 		pieces_put(r);
 		r->len = 0;

@@ -348,7 +348,8 @@ call_take_room(struct nfs_call *c)
 static bool
 call_look(struct nfs_call *c, int *res)
 {
-	if (!c->proc->look(c, res))
+	c->looked = c->proc->look(c, res);
+	if (!c->looked)
 		return false;
 	c->at.run_ns = last_stamp(c->home);
 	PROBE_CALL_RUN(c->xid, c->proc->stat, c->u.req.f.ino);
@@ -382,6 +383,18 @@ call_look_all(struct proto_core *core)
 		look_run(look[i]);
 }
 
+/* Gives back what the reply has lent, where it was taken. */
+static enum op_state
+call_put(struct nfs_call *c, struct op *op)
+{
+	if (!c->proc || !c->proc->put || c->res < 0)
+		return OP_DONE;
+	if (!c->looked)
+		return shard_call(shard_owner(c->u.req.f.ino), &c->shard, own_put, op);
+	c->proc->put(c);
+	return OP_DONE;
+}
+
 static enum op_state
 call_go(struct nfs_call *c, struct op *op)
 {
@@ -404,6 +417,8 @@ static void
 call_run(struct op *op)
 {
 	struct nfs_call *c = container_of(op, struct nfs_call, step);
+	struct proto_core *home = c->home;
+	bool waited = c->stage == CALL_ROOM;
 
 	switch (c->stage) {
 	case CALL_DECODED:
@@ -416,8 +431,11 @@ call_run(struct op *op)
 	case CALL_ROOM:
 		call_take_room(c);
 		c->stage = CALL_RAN;
-		if (call_go(c, op) == OP_PENDING)
+		if (call_go(c, op) == OP_PENDING) {
+			if (waited) /* and no session is about to say so */
+				call_look_all(home);
 			return;
+		}
 		fallthrough;
 	case CALL_RAN:
 		c->res = op->res;
@@ -443,8 +461,7 @@ call_run(struct op *op)
 				stats_sent(call_stats(c), &c->at, reactor_now_ns());
 		}
 		c->stage = CALL_PUT;
-		if (c->proc && c->proc->put && c->res >= 0 &&
-		    shard_call(shard_owner(c->u.req.f.ino), &c->shard, own_put, op) == OP_PENDING)
+		if (call_put(c, op) == OP_PENDING)
 			return;
 		fallthrough;
 	case CALL_PUT:
@@ -462,7 +479,7 @@ call_init(struct nfs_call *c, const struct rpc_head *h)
 	c->stage = CALL_DECODED;
 	c->xid = h->xid;
 	c->res = 0;
-	c->encoded = c->drop = false;
+	c->encoded = c->drop = c->looked = false;
 	c->owed = 0;
 	c->at = (struct stats_stamps){ .start_ns = reactor_now_ns() };
 	c->step.resume = call_run;

@@ -4,7 +4,7 @@
  *
  *   socket core   decode, check the share's rules, get what memory it needs
  *   owner core    (shard_call) duplicate request cache, the operation of meta/; not asked
- *                 where what it shows to all is answer enough (GETATTR, ACCESS, LOOKUP)
+ *                 where what it shows to all is answer enough (GETATTR, ACCESS, LOOKUP, a page of READ)
  *   socket core   get buffers for a list, encode, send
  *   owner core    READ only: put the buffers that were lent to the reply
  *   socket core   free
@@ -94,6 +94,7 @@ struct nfs_call {
 	int res;               /* of the operation */
 	bool encoded;          /* the results stand in reply[] */
 	bool drop;             /* a duplicate that needs no reply */
+	bool looked;           /* its owner was not asked */
 	uint32_t results_len;  /* of what was encoded by another core */
 	uint32_t owed;         /* bytes counted against the connection */
 	struct stats_stamps at;

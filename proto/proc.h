@@ -36,7 +36,7 @@ struct proc {
 	uint32_t (*reply_bytes)(struct nfs_call *c);
 	/* Results into e, by c->res.  What does not fit there is added with call_add. */
 	void (*encode)(struct nfs_call *c, struct xdr *e);
-	/* On the owner, after the reply was sent, where run succeeded: gives back what the reply lent. */
+	/* Where it was run, or looked, after the reply was sent if that succeeded: gives back what the reply lent. */
 	void (*put)(struct nfs_call *c);
 	/* PROC_ONCE: makes c->u what run left before the restart, as far as it is known; a is NULL when the inode is gone. */
 	void (*rebuild)(struct nfs_call *c, const struct fref *child, const struct attr *a);

@@ -20,10 +20,24 @@ read_init(struct file_read *r, const struct nfs3_read_args *a)
 	r->count = a->count;
 }
 
+/* Always before read_run. */
+static bool
+read_look(struct nfs_call *c, int *res)
+{
+	read_init(&c->read->op, &c->u.read);
+	*res = 0;
+	return file_read_look(&c->read->op);
+}
+
+static void
+read_near(struct nfs_call *c, int step)
+{
+	file_read_near(c->u.read.req.f.ino, c->u.read.off, c->u.read.count, step);
+}
+
 static enum op_state
 read_run(struct nfs_call *c, struct op *op)
 {
-	read_init(&c->read->op, &c->u.read);
 	return file_read(&c->read->op, op);
 }
 
@@ -69,6 +83,8 @@ const struct proc proc_read = {
 	.stat = NFS3_READ,
 	.flags = PROC_READ,
 	.decode = read_decode,
+	.look = read_look,
+	.near = read_near,
 	.run = read_run,
 	.encode = read_encode,
 	.put = read_put,

@@ -99,7 +99,10 @@ buf_arena_map(int cores, uint64_t bytes_each)
 	/* Both are wishes: fewer TLB misses, and no file data in a core dump. */
 	(void)madvise(map, map_bytes, MADV_HUGEPAGE);
 	(void)madvise(map, map_bytes, MADV_DONTDUMP);
-	return 0;
+	if (buf_lives_init(map, map_bytes) == 0)
+		return 0;
+	buf_arena_unmap();
+	return -ENOMEM;
 }
 
 void
@@ -108,6 +111,7 @@ buf_arena_unmap(void)
 	if (arena_fd >= 0)
 		ring_arena_close();
 	arena_fd = -1;
+	buf_lives_fini();
 	if (raw)
 		munmap(raw, raw_bytes);
 	raw = map = NULL;
@@ -292,6 +296,7 @@ take(struct pool *p, enum buf_class class)
 static void
 put_home(struct pool *p, struct buf *b)
 {
+	buf_life_ends(b->data);
 	set_free_bytes(p, p->free_bytes + b->cap);
 	if (b->class == BUF_SMALL) {
 		struct block *k = &p->blocks[(size_t)(b->data - p->arena) / BUF_LARGE_BYTES];

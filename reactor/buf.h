@@ -66,6 +66,17 @@ bool buf_cancel(struct buf_wait *w);
 struct buf *buf_keep(struct buf *b);
 void buf_put(struct buf *b);
 
+/*
+ * Peeking, on any core and without a reference, at bytes that do not change while the buffer is held (a frame of a
+ * cache).  Its holder says which life of the buffer this is; that ends when the last reference is put, and arenas stay
+ * mapped while the reactors run.  buf_peek copies the page (PAGE bytes) at `off`, a multiple of PAGE, behind b->data;
+ * false: that life is over, `to` holds anything.  `to` is aligned to 16.
+ */
+uint32_t buf_life(const struct buf *b);
+bool     buf_peek(uint8_t *to, const uint8_t *data, uint32_t off, uint32_t life);
+/* The holder: has somebody peeked since this was last asked? */
+bool     buf_was_peeked(const struct buf *b);
+
 /* Process-wide 64 KiB of zeros, never written, never counted: for holes. */
 extern uint8_t *const buf_zeros;
 

@@ -151,6 +151,11 @@ int  buf_pool_stats(struct pool_stat *out, int max);
 /* The registered piece that holds [p, p + len), or -1. */
 int  buf_registered(const void *p, size_t len);
 
+/* bufpeek.c: of all arenas; life_ends: on the home core, before anybody else gets the buffer */
+int  buf_lives_init(const uint8_t *map, size_t map_bytes);
+void buf_lives_fini(void);
+void buf_life_ends(const uint8_t *data);
+
 /* net.c */
 int  net_core_init(uint32_t max_conns, uint32_t recv_bufs, uint32_t recv_buf_bytes,
                    char why[256]);

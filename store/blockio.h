@@ -56,6 +56,8 @@ void cache_fini(void);
  * reference, or NULL.  Counts a hit; a miss is counted by cache_fetch.
  */
 struct buf *cache_find(uint64_t slice, uint32_t frame);
+/* This core has peeked at a frame of another's (buf_peek): a hit, too. */
+void cache_peeked(void);
 /* Is it there?  Counts nothing, and is no reason to keep it. */
 bool cache_has(uint64_t slice, uint32_t frame);
 /* `len` valid bytes from the start of b.  Keeps a reference when it takes it: not when every frame is held by others. */

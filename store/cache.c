@@ -103,7 +103,7 @@ evict_one(struct cache *c)
 			held++;
 			continue;
 		}
-		if (f->found) {
+		if (f->found | buf_was_peeked(f->buf)) {
 			f->found = false;
 			continue;
 		}
@@ -134,6 +134,12 @@ cache_peek(uint64_t slice, uint32_t frame)
 		return NULL;
 	c->frame[i].found = true;
 	return buf_keep(c->frame[i].buf);
+}
+
+void
+cache_peeked(void)
+{
+	count_up(&cache_count()->hits, 1);
 }
 
 bool

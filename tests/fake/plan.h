@@ -18,6 +18,7 @@
 #define buf_keep fake_buf_keep
 #define buf_put fake_buf_put
 #define buf_set_reclaim fake_buf_set_reclaim
+#define buf_was_peeked fake_buf_was_peeked
 #define slab_init fake_slab_init
 #define slab_get fake_slab_get
 #define slab_put fake_slab_put
@@ -240,6 +241,18 @@ buf_put(struct buf *b)
 		return;
 	fake_held--;
 	free(b);
+}
+
+static const struct buf *fake_peeked; /* by another core */
+
+bool
+buf_was_peeked(const struct buf *b)
+{
+	bool was = fake_peeked == b;
+
+	if (was)
+		fake_peeked = NULL;
+	return was;
 }
 
 void

@@ -118,6 +118,23 @@ Test(cache, sieve)
 	leave();
 }
 
+/* To peek at one is to find it. */
+Test(cache, what_others_peek_at_stays)
+{
+	struct buf *b;
+
+	cache_init(2);
+	fake_peeked = b = insert(1, 0);
+	buf_put(b);
+	buf_put(insert(1, 1));
+	buf_put(insert(1, 2)); /* spares 0, evicts 1 */
+	cr_assert(not(is_cached(1, 1)));
+	buf_put(insert(1, 3)); /* 2; then 0, which nobody has asked for since */
+	buf_put(insert(1, 4));
+	cr_assert(not(is_cached(1, 0)));
+	leave();
+}
+
 /* Frames that somebody reads stay; when all are, a new one is not taken. */
 Test(cache, held_frames_stay)
 {

@@ -125,6 +125,24 @@ Test(call, what_is_shown_needs_no_hop)
 	cr_assert(eq(u64, server_stats(0)->proc[NFS3_LOOKUP].errors, 1));
 }
 
+/* What a READ has found there is put here, too; where it is not shown, with its owner. */
+Test(call, a_read_that_is_shown_needs_no_hop)
+{
+	for (int shown = 0; shown < 2; shown++) {
+		int hops = fake_hops;
+
+		fake_shown = shown;
+		fake_plan = fake_calls = 0;
+		cr_assert(eq(u32, status_of(NFS3_READ, ino_of(1)), NFS3_OK));
+		cr_assert(eq(int, fake_hops - hops, shown ? 0 : 2));
+		cr_assert(eq(int, fake_seen.core, !shown));
+		cr_assert(eq(int, fake_reads_out, 0));
+		cr_assert(eq(int, fake_bufs_out, 0));
+		fake_shown = false;
+	}
+	cr_assert(eq(u64, server_stats(0)->proc[NFS3_READ].bytes, 2 * 5001));
+}
+
 /* Calls that came together go through the steps before a look side by side, and each is answered; one that came alone goes none. */
 Test(call, looks_that_came_together)
 {
