@@ -19,7 +19,7 @@ static bool
 may_look(const struct file_read *r, const struct attr *a)
 {
 	return a->gen == r->req.f.gen && a->share == r->req.f.share && a->type == FT_REG &&
-	       r->off + PAGE <= a->size && file_atime_stays(a) && perm_may_io(a, &r->req.cred, MAY_READ);
+	       a->size >= PAGE && r->off <= a->size - PAGE && file_atime_stays(a) && perm_may_io(a, &r->req.cred, MAY_READ);
 }
 
 bool

@@ -237,8 +237,8 @@ class Bench:
             ops = result["ops_per_s"] * change.pop("seconds")
             row.update({field: value / ops for field, value in change.items()})
             self.counts[key] = row
-            self.ours.settle()
-            counted.settle()
+            self.ours.rest()
+            counted.rest()
         counted.stop()
         self.rig.servers.remove(counted)
 
@@ -259,6 +259,7 @@ class Bench:
             except Failed as e:
                 box["error"] = e
         server.load(test, seconds=0.1, **options)
+        server.rest()
         thread = threading.Thread(target=run)
         thread.start()
         time.sleep(0.4)

@@ -133,6 +133,16 @@ class Server:
         except subprocess.TimeoutExpired:
             say("%s has not uploaded all after %d s" % (self.dir, seconds))
 
+    def rest(self, seconds=60):
+        """Until nothing is left to do in the background: what was written in pieces is merged, too."""
+        self.settle(seconds)
+        end = time.monotonic() + seconds
+        while self.status().get("compaction", {}).get("pending_chunks"):
+            if time.monotonic() > end:
+                say("%s still merges after %d s" % (self.dir, seconds))
+                return
+            time.sleep(0.1)
+
     def stop(self):
         if not self.process:
             return
