@@ -223,8 +223,10 @@ lap(void)
 	int cqes, ops, n;
 
 	cqes = ring_reap(&me.ready);
-	n = cqes + shard_poll() + timer_run(me.now_ns);
+	n = cqes + shard_poll();
 	ops = run_ops();
+	n += timer_run(me.now_ns); /* last: what has come in time is in time */
+	ops += run_ops();
 	run_hooks();
 	n += ops + net_flush();
 	buf_flush();

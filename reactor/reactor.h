@@ -106,7 +106,7 @@ struct timer {
 	uint32_t slot; /* position in the heap + 1; 0: not running */
 };
 void timer_start(struct timer *t, uint64_t delay_ns, struct op *op);
-/* Stops it: true when it had not fired yet (its op will not resume). */
+/* Stops it: its op will not resume.  False: it was not running, for its op has resumed. */
 bool timer_stop(struct timer *t);
 
 /* Counters of one core; written by its thread, readable from any (__atomic_load_n, relaxed). */
