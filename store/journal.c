@@ -158,7 +158,11 @@ group_issue(struct journal *j)
 		group_written(&g->op);
 }
 
-/* Whether the oldest of those that wait may go now. */
+/*
+ * Whether the oldest of those that wait may go now.  Large writes that are in flight together end together, and the
+ * end is seen when the lap is over, which takes milliseconds while 1 MiB payloads come in: full groups
+ * keep the disk busy until then.
+ */
 static bool
 may_issue(struct journal *j)
 {

@@ -5,7 +5,7 @@
  * written O_DIRECT in groups: one 4 KiB descriptor (magic, version, volume, core, run epoch,
  * first sequence number, per record: kind, ino, offset, length, time, CRC32C of the
  * payload; CRC32C of the descriptor), then the payloads, each padded to 4 KiB.
- * While groups are in flight (two, four full ones) the next gathers; groups
+ * While groups are in flight (two, twelve full ones) the next gathers; groups
  * are acknowledged in order.  Segments are reused strictly in order, so what is
  * on disk is one contiguous suffix of the log, and replaying all of it in order
  * is always right (redo).  Only the owning core calls, except where stated.

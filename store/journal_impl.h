@@ -23,7 +23,7 @@
 #define JGROUP_BYTES   (2 * MIB) /* a group closes before it is longer */
 #define JGROUPS        32        /* gathering, waiting and in flight */
 #define JIN_FLIGHT     2
-#define JIN_FLIGHT_FULL 4        /* of groups that take no more records: streams */
+#define JIN_FLIGHT_FULL 12       /* of groups that take no more records: streams, see may_issue */
 #define JGROUP_LARGE   (JGROUP_BYTES / 8) /* so large it does not wait to grow */
 #define JPATH_MAX      512
 

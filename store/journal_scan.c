@@ -285,8 +285,8 @@ take_record(struct scanner *sc, struct jseg *s, uint32_t i)
 }
 
 /*
- * The log has ended at `seq`.  Is there more of it behind?  After a crash one
- * group may be, which was in flight together with the torn one; it was never
+ * The log has ended at `seq`.  Is there more of it behind?  After a crash some
+ * groups may be, which were in flight together with the torn one; they were never
  * acknowledged.  Anything that says that `seq` itself was durable tells of damage.
  */
 static int
