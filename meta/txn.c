@@ -457,6 +457,13 @@ txn_commit(struct meta_txn *t, const struct once *once, const struct fref *child
 	return commit_go(t);
 }
 
+/* Never in a journal (jseq): then no chunk of it was ever written. */
+static bool
+had_data(const struct attr *a)
+{
+	return a->type == FT_REG && (a->jseq > 0 || a->used > 0);
+}
+
 void
 txn_remove(struct meta_txn *t, struct inode_lock *l)
 {
@@ -464,7 +471,7 @@ txn_remove(struct meta_txn *t, struct inode_lock *l)
 	size_t klen = key_inode(key, l->ino);
 
 	kv_batch_del(t->batch, key, klen);
-	if (l->attr.type == FT_REG) {
+	if (had_data(&l->attr)) {
 		klen = key_garbage(key, reactor_wall_ns() / 1000000000u, GARBAGE_INODE, l->ino);
 		kv_batch_put(t->batch, key, klen, val, garbage_encode(val, l->attr.share));
 	}

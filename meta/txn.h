@@ -82,7 +82,7 @@ enum op_state txn_commit(struct meta_txn *t, const struct once *once, const stru
 /* One rename of a directory into another at a time, on the whole server: so that two cannot make a loop. */
 enum op_state txn_rename_lock(struct meta_txn *t, struct op *op);
 
-/* In the batch: the last link of `l` is gone.  The data of a regular file goes to the background deleter. */
+/* In the batch: the last link of `l` is gone.  The data of a regular file, if it ever had any, goes to the background deleter. */
 void txn_remove(struct meta_txn *t, struct inode_lock *l);
 
 /* pre and post of a held, or committed, lock. */

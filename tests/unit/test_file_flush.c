@@ -264,6 +264,34 @@ Test(file_flush, garbage_goes)
 	data_stop();
 }
 
+/* What never had data leaves nothing for the deleter; what did always does, even where none of it was uploaded. */
+Test(file_flush, only_data_is_garbage)
+{
+	struct fref hole;
+
+	data.file.upload_delay_ns = data.file.garbage_delay_ns = 1ull << 62;
+	data_start(2);
+	fill(bytes, 10000, 6);
+	data_create("empty");
+	hole = data_create("hole");
+	cr_assert(eq(int, data_truncate(hole, 100 * CHUNK_BYTES), 0));
+	write_all(data_create("uploaded"), 0, bytes, 10000);
+	data_drain();
+	write_all(data_create("dirty"), 0, bytes, 10000);
+	cr_assert(eq(int, data_unlink("empty"), 0));
+	cr_assert(eq(int, data_unlink("hole"), 0));
+	cr_assert(eq(u64, check_keys('G'), 0));
+	cr_assert(eq(int, data_unlink("dirty"), 0));
+	cr_assert(eq(u64, check_keys('G'), 1));
+	data_check();
+	data_close();
+	data_open(2); /* what was uploaded is known from RocksDB */
+	cr_assert(eq(int, data_unlink("uploaded"), 0));
+	cr_assert(eq(u64, check_keys('G'), 2));
+	data_check();
+	data_stop();
+}
+
 /* A file of more chunks than a batch takes: its truncation takes several, and leaves nothing. */
 Test(file_flush, a_file_of_many_chunks_is_cut)
 {
