@@ -29,6 +29,8 @@ struct kv_opts {
 int  kv_open(const struct kv_opts *opts, char why[256]);
 /* Syncs and closes.  After all reactors have ended. */
 void kv_close(void);
+/* A thread that is going to call often says so; without it all is as well, and slower. */
+void kv_thread_init(void);
 
 /*
  * A database of its own in `dir`, which is made; its parent must be there.  Of one instant, with all that was written

@@ -348,6 +348,7 @@ applier(void *arg)
 	bool goes_on = true;
 
 	(void)arg;
+	kv_thread_init();
 	pthread_mutex_lock(&ap.lock);
 	while (goes_on && wait_for_work()) {
 		struct kv_keys *k = ap.gathers;

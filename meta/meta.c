@@ -58,6 +58,7 @@ meta_init(int core)
 	(void)core;
 	if (err)
 		return err;
+	kv_thread_init();
 	err = txn_init(TXNS);
 	if (err)
 		goto no_txn;

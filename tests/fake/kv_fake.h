@@ -228,6 +228,7 @@ kv_sync(struct kv_write *w, struct op *op)
 
 int  kv_open(const struct kv_opts *o, char why[256]) { (void)o; (void)why; abort(); }
 void kv_close(void) { abort(); }
+void kv_thread_init(void) { }
 int  kv_flush_now(void) { return 0; }
 void kv_stats(struct kv_stats *out) { *out = (struct kv_stats){ 0 }; }
 
