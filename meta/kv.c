@@ -11,9 +11,9 @@
 #include "reactor/log.h"
 
 /* What may be pending beside the memtables, twice: it gathers, and is applied. */
-#define PENDING_PART 64
+#define PENDING_PART 16
 #define PENDING_MIN  (256 * KIB)
-#define PENDING_MAX  (1 * MIB)
+#define PENDING_MAX  (4 * MIB)
 
 struct kv_db kv;
 static _Atomic uint64_t logged_s;

@@ -11,8 +11,8 @@
 
 #include "meta/kv_impl.h"
 
-#define KV_KEYS_BUCKETS 4096u
-#define KV_KEYS_SEEN    4096u /* bits of a filter of beginnings */
+#define KV_KEYS_BUCKETS 16384u
+#define KV_KEYS_SEEN    65536u /* bits of a filter of beginnings */
 
 struct kv_key {
 	struct kv_key *next;  /* in its bucket */
