@@ -336,7 +336,7 @@ kv_checkpoint(const char *dir, char why[256])
 {
 	char *msg = NULL, log[512];
 	rocksdb_checkpoint_t *c;
-	int err = kv_apply_wait();
+	int err = kv_apply_wait(true);
 
 	if (err) {
 		snprintf(why, 256, "RocksDB takes no changes: %s", strerror(-err));

@@ -18,15 +18,19 @@
 #define GATHER_PART  4 /* of the bytes at which writers wait */
 #define RETRY_NS     1000000000u
 
+struct tables {
+	struct kv_keys keys[2], *gathers, *applies;
+};
+
 /* In the order of locking: applying, lock. */
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t work, done;
-	struct kv_keys keys[2], *gathers, *applies;
+	struct tables soon, late;          /* late: kv_is_late */
 	size_t bytes;
-	uint64_t seq;          /* of the last batch */
-	uint64_t applied;      /* RocksDB has all up to it */
-	uint64_t wanted;       /* somebody waits for it */
+	uint64_t seq, ticket;  /* of the last batch; the log's */
+	uint64_t applied, late_applied;    /* RocksDB has all up to it; what is late */
+	uint64_t wanted, late_wanted;      /* somebody waits for it */
 	uint64_t due_ns;       /* when what gathers is applied */
 	uint64_t groups;
 	int err;               /* RocksDB's, while it takes nothing */
@@ -34,7 +38,7 @@ static struct {
 	_Atomic uint32_t npending; /* batches that gather or are being applied: 0 spares a reader the lock */
 	uint32_t taken;        /* of them, being applied */
 
-	/* Held by the thread while a group goes to RocksDB: else it has nothing of `applies`. */
+	/* Held by the thread while a group goes to RocksDB: else it has nothing of what it took. */
 	pthread_mutex_t applying;
 	pthread_t thread;
 	struct kv_batch *batch;
@@ -48,7 +52,7 @@ kv_apply_begin(void)
 	int res;
 
 	pthread_mutex_lock(&ap.lock);
-	res = ap.err ? ap.err : ap.gathers->bytes >= ap.bytes ? -EAGAIN : 0;
+	res = ap.err ? ap.err : ap.soon.gathers->bytes >= ap.bytes ? -EAGAIN : 0;
 	if (res)
 		pthread_mutex_unlock(&ap.lock);
 	return res;
@@ -60,18 +64,35 @@ kv_apply_next(void)
 	return ++ap.seq;
 }
 
-void
-kv_apply_add(const struct kv_batch *b)
+static struct tables *
+tables_of(const uint8_t *key, size_t klen)
 {
-	kv_keys_add(ap.gathers, b);
+	return kv_is_late(key, klen) ? &ap.late : &ap.soon;
+}
+
+void
+kv_apply_add(const struct kv_batch *b, uint64_t ticket)
+{
+	struct kv_record r;
+	size_t at = 0;
+
+	ap.ticket = ticket;
+	while (kv_batch_next(b, &at, &r))
+		kv_keys_add(tables_of(r.key, r.klen)->gathers, &r);
 	if (atomic_fetch_add(&ap.npending, 1) == ap.taken)
 		ap.due_ns = reactor_clock_ns() + GATHER_NS;
 }
 
 static bool
+late_is_due(void)
+{
+	return ap.late_wanted > ap.late_applied || ap.late.gathers->bytes >= ap.bytes;
+}
+
+static bool
 gathered(void)
 {
-	return ap.wanted > ap.applied || ap.gathers->bytes >= ap.bytes / GATHER_PART || ap.stop;
+	return ap.wanted > ap.applied || late_is_due() || ap.soon.gathers->bytes >= ap.bytes / GATHER_PART || ap.stop;
 }
 
 void
@@ -97,19 +118,27 @@ want(uint64_t seq)
 	pthread_cond_signal(&ap.work);
 }
 
+static bool
+has(uint64_t seq, bool late)
+{
+	return ap.applied >= seq && (!late || ap.late_applied >= seq);
+}
+
 int
-kv_apply_wait(void)
+kv_apply_wait(bool late)
 {
 	uint64_t seq;
 	int res;
 
 	pthread_mutex_lock(&ap.lock);
 	seq = ap.seq;
-	if (ap.applied < seq)
+	if (late)
+		ap.late_wanted = MAX(ap.late_wanted, seq);
+	if (!has(seq, late))
 		want(seq);
-	while (ap.applied < seq && !ap.err)
+	while (!has(seq, late) && !ap.err)
 		pthread_cond_wait(&ap.done, &ap.lock);
-	res = ap.applied < seq ? ap.err : 0;
+	res = has(seq, late) ? 0 : ap.err;
 	pthread_mutex_unlock(&ap.lock);
 	return res;
 }
@@ -120,7 +149,7 @@ kv_apply_wait_room(void)
 	int res;
 
 	pthread_mutex_lock(&ap.lock);
-	while (!ap.err && ap.gathers->bytes >= ap.bytes) {
+	while (!ap.err && ap.soon.gathers->bytes >= ap.bytes) {
 		want(ap.seq);
 		pthread_cond_wait(&ap.done, &ap.lock);
 	}
@@ -134,9 +163,10 @@ kv_apply_wait_room(void)
 static const struct kv_key *
 find(const void *key, size_t klen)
 {
-	const struct kv_key *e = kv_keys_find(ap.gathers, key, klen);
+	const struct tables *t = tables_of(key, klen);
+	const struct kv_key *e = kv_keys_find(t->gathers, key, klen);
 
-	return e ? e : kv_keys_find(ap.applies, key, klen);
+	return e ? e : kv_keys_find(t->applies, key, klen);
 }
 
 enum kv_pending
@@ -146,7 +176,7 @@ kv_apply_get(const void *key, size_t klen, void *out, size_t cap, int *res)
 	const struct kv_key *e;
 
 	/* Who must see a change has heard of it: then it is counted, or RocksDB has it. */
-	if (atomic_load(&ap.npending) == 0)
+	if (atomic_load(&ap.npending) == 0 && !kv_is_late(key, klen))
 		return KV_NOTHING;
 	pthread_mutex_lock(&ap.lock);
 	e = find(key, klen);
@@ -162,18 +192,32 @@ kv_apply_get(const void *key, size_t klen, void *out, size_t cap, int *res)
 	return what;
 }
 
-bool
-kv_apply_may_hold(const struct kv_scan *s)
+static bool
+tables_may_hold(const struct tables *t, const struct kv_scan *s)
 {
-	bool may;
+	return kv_keys_may_hold(t->gathers, s->from, s->from_len, s->to, s->to_len) ||
+	       kv_keys_may_hold(t->applies, s->from, s->from_len, s->to, s->to_len);
+}
 
-	if (atomic_load(&ap.npending) == 0)
+static bool
+spans_late(const struct kv_scan *s)
+{
+	return (s->from_len == 0 || s->from[0] <= KV_LATE) && (s->to_len == 0 || s->to[0] >= KV_LATE);
+}
+
+bool
+kv_apply_may_hold(const struct kv_scan *s, bool *late)
+{
+	bool soon;
+
+	*late = spans_late(s);
+	if (atomic_load(&ap.npending) == 0 && !*late)
 		return false;
 	pthread_mutex_lock(&ap.lock);
-	may = kv_keys_may_hold(ap.gathers, s->from, s->from_len, s->to, s->to_len) ||
-	      kv_keys_may_hold(ap.applies, s->from, s->from_len, s->to, s->to_len);
+	soon = tables_may_hold(&ap.soon, s);
+	*late = *late && tables_may_hold(&ap.late, s);
 	pthread_mutex_unlock(&ap.lock);
-	return may;
+	return soon || *late;
 }
 
 static char *
@@ -254,8 +298,8 @@ kv_apply_merged(const void *key, size_t klen, char **out)
 	*out = NULL;
 	pthread_mutex_lock(&ap.applying);
 	pthread_mutex_lock(&ap.lock);
-	pile_add(&p, kv_keys_find(ap.gathers, key, klen));
-	pile_add(&p, kv_keys_find(ap.applies, key, klen));
+	pile_add(&p, kv_keys_find(tables_of(key, klen)->gathers, key, klen));
+	pile_add(&p, kv_keys_find(tables_of(key, klen)->applies, key, klen));
 	pthread_mutex_unlock(&ap.lock);
 	res = pile_merge(&p, key, klen, out);
 	pthread_mutex_unlock(&ap.applying);
@@ -272,7 +316,7 @@ static bool
 wait_for_work(void)
 {
 	for (;;) {
-		bool some = ap.npending > 0;
+		bool some = ap.npending > 0 || late_is_due();
 
 		if (ap.stop && !some)
 			return false;
@@ -307,15 +351,31 @@ failed(int err)
 	return !ap.stop;
 }
 
+static void
+tables_turn(struct tables *t)
+{
+	struct kv_keys *k = t->gathers;
+
+	t->gathers = t->applies;
+	t->applies = k;
+}
+
 /* One group, and with the lock again.  False: RocksDB does not take it, and the end has come. */
 static bool
-apply_group(uint64_t seq)
+apply_group(uint64_t seq, uint64_t ticket, bool late)
 {
 	uint8_t key[2], val[8];
 
 	pthread_mutex_unlock(&ap.lock);
+	/*
+	 * What a table file has must not lack what is late in it, so the log has it first.  Where the log can't any more all
+	 * that waited have been told so, and nobody will ask again.
+	 */
+	mlog_await_now(ticket);
 	kv_batch_clear(ap.batch);
-	kv_keys_batch(ap.applies, ap.batch);
+	kv_keys_batch(ap.soon.applies, ap.batch);
+	if (late)
+		kv_keys_batch(ap.late.applies, ap.batch);
 	put_le64(val, seq);
 	kv_batch_put(ap.batch, key, kv_stream_key(key, KV_STREAM), val, sizeof(val));
 	for (;;) {
@@ -332,10 +392,14 @@ apply_group(uint64_t seq)
 			return false;
 		pthread_mutex_unlock(&ap.lock);
 	}
-	kv_keys_clear(ap.applies);
+	kv_keys_clear(ap.soon.applies);
 	atomic_fetch_sub(&ap.npending, ap.taken);
 	ap.taken = 0;
 	ap.applied = seq;
+	if (late) {
+		kv_keys_clear(ap.late.applies);
+		ap.late_applied = seq;
+	}
 	ap.groups++;
 	if (ap.err)
 		log_info("metadata: RocksDB takes changes again");
@@ -354,13 +418,14 @@ applier(void *arg)
 	kv_thread_init();
 	pthread_mutex_lock(&ap.lock);
 	while (goes_on && wait_for_work()) {
-		struct kv_keys *k = ap.gathers;
+		bool late = late_is_due();
 
-		ap.gathers = ap.applies;
-		ap.applies = k;
+		tables_turn(&ap.soon);
+		if (late)
+			tables_turn(&ap.late);
 		ap.taken = ap.npending;
 		pthread_cond_broadcast(&ap.done); /* there is room */
-		goes_on = apply_group(ap.seq);
+		goes_on = apply_group(ap.seq, ap.ticket, late);
 		pthread_cond_broadcast(&ap.done);
 	}
 	pthread_mutex_unlock(&ap.lock);
@@ -372,11 +437,23 @@ applier(void *arg)
 static void
 tables_fini(void)
 {
-	kv_keys_fini(&ap.keys[0]);
-	kv_keys_fini(&ap.keys[1]);
+	for (int i = 0; i < 2; i++) {
+		kv_keys_fini(&ap.soon.keys[i]);
+		kv_keys_fini(&ap.late.keys[i]);
+	}
 	kv_batch_free(ap.batch);
 	pthread_cond_destroy(&ap.work);
 	pthread_cond_destroy(&ap.done);
+}
+
+static int
+tables_init(struct tables *t)
+{
+	int err = kv_keys_init(&t->keys[0]);
+
+	t->gathers = &t->keys[0];
+	t->applies = &t->keys[1];
+	return err ? err : kv_keys_init(&t->keys[1]);
 }
 
 int
@@ -391,18 +468,18 @@ kv_apply_start(uint64_t seq, size_t bytes)
 	pthread_cond_init(&ap.work, &attr);
 	pthread_cond_init(&ap.done, &attr);
 	pthread_condattr_destroy(&attr);
-	ap.gathers = &ap.keys[0];
-	ap.applies = &ap.keys[1];
+	ap.soon = ap.late = (struct tables){ 0 };
 	ap.bytes = bytes;
-	ap.seq = ap.applied = seq;
-	ap.wanted = ap.groups = 0;
+	ap.seq = ap.applied = ap.late_applied = seq;
+	ap.ticket = 0;
+	ap.wanted = ap.late_wanted = ap.groups = 0;
 	ap.npending = ap.taken = 0;
 	ap.err = 0;
 	ap.asleep = ap.stop = false;
 	ap.batch = kv_batch_new();
-	err = kv_keys_init(&ap.keys[0]);
+	err = tables_init(&ap.soon);
 	if (!err)
-		err = kv_keys_init(&ap.keys[1]);
+		err = tables_init(&ap.late);
 	if (!err) {
 		/* Signals are for the main thread. */
 		sigfillset(&all);
@@ -433,7 +510,7 @@ void
 kv_apply_stats(struct kv_stats *out)
 {
 	pthread_mutex_lock(&ap.lock);
-	out->pending_bytes = ap.gathers->bytes + ap.applies->bytes;
+	out->pending_bytes = ap.soon.gathers->bytes + ap.soon.applies->bytes;
 	out->applied_groups = ap.groups;
 	pthread_mutex_unlock(&ap.lock);
 }

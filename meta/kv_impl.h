@@ -63,6 +63,17 @@ void kv_batch_undo(struct kv_batch *b, size_t len);
 /* Blocking. */
 int  kv_bytes_to_rocksdb(const void *p, size_t len);
 
+/*
+ * What is read after a crash only: replies ('Q', once.h), of which each change writes one.  RocksDB gets
+ * these when all that is applied is to be in table files; until then they are in the log, and replay finds them there.
+ */
+#define KV_LATE 'Q'
+static inline bool
+kv_is_late(const uint8_t *key, size_t klen)
+{
+	return klen > 0 && key[0] == KV_LATE;
+}
+
 /* ---- kv_write.c */
 #define KV_STREAM 0 /* of mlog.h, which all our batches are in */
 /* The key of a stream's number. */

@@ -241,20 +241,15 @@ key_merge(struct kv_keys *k, struct kv_key *e, const struct kv_record *r)
 }
 
 void
-kv_keys_add(struct kv_keys *k, const struct kv_batch *b)
+kv_keys_add(struct kv_keys *k, const struct kv_record *r)
 {
-	struct kv_record r;
-	size_t at = 0;
+	uint64_t h = hash(r->key, r->klen);
+	struct kv_key *e = find(k, r->key, r->klen, h);
 
-	while (kv_batch_next(b, &at, &r)) {
-		uint64_t h = hash(r.key, r.klen);
-		struct kv_key *e = find(k, r.key, r.klen, h);
-
-		if (e && r.kind == KV_OPERAND)
-			key_merge(k, e, &r);
-		else
-			key_set(k, e ? e : key_new(k, &r, h), r.kind, r.val, r.vlen, 0);
-	}
+	if (e && r->kind == KV_OPERAND)
+		key_merge(k, e, r);
+	else
+		key_set(k, e ? e : key_new(k, r, h), r->kind, r->val, r->vlen, 0);
 }
 
 /* ---- to RocksDB ---- */

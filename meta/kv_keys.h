@@ -44,8 +44,8 @@ struct kv_keys {
 int  kv_keys_init(struct kv_keys *k); /* -ENOMEM */
 void kv_keys_fini(struct kv_keys *k);
 void kv_keys_clear(struct kv_keys *k);
-/* All of a batch, in order. */
-void kv_keys_add(struct kv_keys *k, const struct kv_batch *b);
+/* A batch's records, in order. */
+void kv_keys_add(struct kv_keys *k, const struct kv_record *r);
 /* NULL: no batch wrote it.  Lent until the next kv_keys_add. */
 const struct kv_key *kv_keys_find(const struct kv_keys *k, const void *key, size_t klen);
 /* False when surely no key is in from..to (which is not in it). */

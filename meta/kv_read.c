@@ -171,10 +171,11 @@ scan(struct kv_scan *s, bool in_memory)
 	rocksdb_readoptions_t *ro;
 	rocksdb_iterator_t *it;
 	char *msg = NULL;
+	bool late;
 	int res = 0;
 
-	if (kv_apply_may_hold(s))
-		res = in_memory ? -EAGAIN : kv_apply_wait();
+	if (kv_apply_may_hold(s, &late))
+		res = in_memory ? -EAGAIN : kv_apply_wait(late);
 	if (res)
 		return res;
 	ro = rocksdb_readoptions_create();

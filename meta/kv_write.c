@@ -41,7 +41,7 @@ commit(struct kv_batch *b, uint64_t *ticket)
 	rec.seq = kv_apply_next();
 	put_le64(b->p + b->len - sizeof(val), rec.seq);
 	*ticket = mlog_append(&rec);
-	kv_apply_add(b);
+	kv_apply_add(b, *ticket);
 	kv_apply_end();
 	kv_count(&kv_counters()->writes);
 	crash_point("kv.batch_added");
@@ -121,7 +121,7 @@ flush_tables(void)
 int
 kv_flush_now(void)
 {
-	int res = kv_apply_wait();
+	int res = kv_apply_wait(true);
 
 	return res ? res : flush_tables();
 }
@@ -149,8 +149,29 @@ streams_load(uint64_t seq[MLOG_STREAMS], bool *begun)
 }
 
 struct replay {
-	uint64_t seq[MLOG_STREAMS], n;
+	uint64_t seq[MLOG_STREAMS], n, nlate;
+	struct kv_batch *late;
 };
+
+/* RocksDB has the batch, but perhaps not yet what is late in it. */
+static int
+replay_late(struct replay *r, const struct mlog_rec *rec)
+{
+	struct kv_batch b = { .p = (uint8_t *)(uintptr_t)rec->data, .len = rec->len };
+	struct kv_record k;
+	size_t at = 0;
+	bool some = false;
+
+	kv_batch_clear(r->late);
+	while (kv_batch_next(&b, &at, &k)) {
+		if (k.kind != KV_VALUE || !kv_is_late(k.key, k.klen))
+			continue;
+		kv_batch_put(r->late, k.key, k.klen, k.val, k.vlen);
+		some = true;
+	}
+	r->nlate += some;
+	return some ? kv_bytes_to_rocksdb(r->late->p, r->late->len) : 0;
+}
 
 static int
 replay(void *arg, const struct mlog_rec *rec)
@@ -160,7 +181,7 @@ replay(void *arg, const struct mlog_rec *rec)
 	int err;
 
 	if (rec->seq <= *seq)
-		return 0; /* RocksDB has it */
+		return replay_late(r, rec);
 	if (rec->seq != *seq + 1)
 		return -E_DAMAGED;
 	err = kv_bytes_to_rocksdb(rec->data, rec->len);
@@ -170,6 +191,25 @@ replay(void *arg, const struct mlog_rec *rec)
 	++*seq;
 	r->n++;
 	return 0;
+}
+
+static int
+scan_log(const char *log_dir, struct replay *r, bool begun, char why[256])
+{
+	int err = mlog_scan(log_dir, replay, r, why);
+
+	if (err == -ENOENT) {
+		snprintf(why, 256, "the metadata log %.180s is missing", log_dir);
+		return begun ? -E_DAMAGED : 0;
+	}
+	if (err || r->n + r->nlate == 0)
+		return err;
+	err = flush_tables();
+	if (err)
+		snprintf(why, 256, "the metadata cannot be flushed: %s", strerror(-err));
+	else if (r->n > 0)
+		log_info("metadata: %llu changes replayed from the log", (unsigned long long)r->n);
+	return err;
 }
 
 int
@@ -182,18 +222,9 @@ kv_recover(const char *log_dir, bool *begun, uint64_t *seq, char why[256])
 		snprintf(why, 256, "the metadata cannot be read: %s", err > -1000 ? strerror(-err) : "it is damaged");
 		return err;
 	}
-	err = mlog_scan(log_dir, replay, &r, why);
-	if (err == -ENOENT) {
-		snprintf(why, 256, "the metadata log %.180s is missing", log_dir);
-		return *begun ? -E_DAMAGED : 0;
-	}
+	r.late = kv_batch_new();
+	err = scan_log(log_dir, &r, *begun, why);
+	kv_batch_free(r.late);
 	*seq = r.seq[KV_STREAM];
-	if (err || r.n == 0)
-		return err;
-	err = flush_tables();
-	if (err)
-		snprintf(why, 256, "the metadata cannot be flushed: %s", strerror(-err));
-	else
-		log_info("metadata: %llu changes replayed from the log", (unsigned long long)r.n);
 	return err;
 }

@@ -27,6 +27,7 @@
 /* Kept free at a segment's end for the group that says what may be used again. */
 #define SPARE       (2 * PAGE)
 #define LOOK_NS     50000
+#define AWAIT_NS    200000
 
 struct group {
 	struct op op;          /* of the write */
@@ -449,6 +450,35 @@ int
 mlog_sync_now(uint64_t ticket)
 {
 	return sync_now(ticket, false);
+}
+
+/* Who ends it issues what has gathered meanwhile. */
+static bool
+some_in_flight(void)
+{
+	bool some;
+
+	pthread_mutex_lock(&ml.lock);
+	some = ml.issued > ml.durable;
+	pthread_mutex_unlock(&ml.lock);
+	return some;
+}
+
+int
+mlog_await_now(uint64_t ticket)
+{
+	struct group *g;
+
+	while (ticket > atomic_load(&ml.durable) && !atomic_load(&ml.err)) {
+		g = some_in_flight() ? NULL : group_issue(0);
+		if (g)
+			group_write_now(g);
+		else
+			nanosleep(&(struct timespec){ .tv_nsec = AWAIT_NS }, NULL);
+	}
+	while (!some_in_flight() && (g = group_issue(0)) != NULL)
+		group_write_now(g);
+	return ticket > atomic_load(&ml.durable) ? -EIO : 0;
 }
 
 bool

@@ -69,6 +69,8 @@ struct mlog_wait {
 enum op_state mlog_sync(struct mlog_wait *w, uint64_t ticket, struct op *op);
 /* Blocking, any thread. */
 int mlog_sync_now(uint64_t ticket);
+/* The same for who is in no hurry: the writing is left to the cores while they are at it. */
+int mlog_await_now(uint64_t ticket);
 /* A write failed: nothing is promised any more. */
 bool mlog_is_broken(void);
 

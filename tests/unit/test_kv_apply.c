@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "meta/kv_apply.h"
 #include "meta/kv_keys.h"
 #include "meta/kv_merge.h"
 #include "tests/unit/kv_rig.h"
@@ -79,8 +80,10 @@ make_step(struct model *m, int writer, int step, struct kv_batch *b)
 		}
 	}
 	m->step = step;
-	if (b)
-		kv_batch_put(b, own, own_key(own, 'S', writer), &m->step, sizeof(int));
+	if (!b)
+		return;
+	kv_batch_put(b, own, own_key(own, 'S', writer), &m->step, sizeof(int));
+	kv_batch_put(b, own, own_key(own, KV_LATE, writer), &m->step, sizeof(int));
 }
 
 static int
@@ -111,7 +114,7 @@ must_be(const struct model *m, int writer)
 	struct model got = { .step = 0 };
 	char own[16], text[64];
 	uint8_t v[8] = { 0 };
-	int len;
+	int len, late = 0;
 
 	names_read(&got, writer);
 	cr_assert(memcmp(got.name, m->name, sizeof(got.name)) == 0, "names of writer %d at %d", writer, m->step);
@@ -126,6 +129,8 @@ must_be(const struct model *m, int writer)
 	cr_assert(eq(u64, get_le64(v), m->sum), "writer %d at %d", writer, m->step);
 	len = kv_get_now(own, own_key(own, 'C', writer), text, sizeof(text));
 	cr_assert(eq(int, MAX(len, 0), m->appended), "writer %d at %d: %d", writer, m->step, len);
+	len = kv_get_now(own, own_key(own, KV_LATE, writer), &late, sizeof(late));
+	cr_assert(len == (m->step ? (int)sizeof(late) : -ENOENT) && late == m->step, "writer %d at %d: %d", writer, m->step, late);
 }
 
 /* ---- the table alone ---- */
@@ -146,7 +151,8 @@ Test(kv_apply, table_is_the_newest_of_each, .timeout = 600)
 		for (int s = 0; s < 400; s++) {
 			kv_batch_clear(b);
 			make_step(&m[s % 3], s % 3, s, b);
-			kv_keys_add(&k, b);
+			for (at = 0; kv_batch_next(b, &at, &r);)
+				kv_keys_add(&k, &r);
 			for (int i = 0; i < NAMES; i++) {
 				e = kv_keys_find(&k, key, name_key(key, s % 3, i));
 				if (m[s % 3].name[i])
@@ -322,6 +328,77 @@ Test(kv_apply, reads_beside_writes_and_kills, .init = setup, .fini = rig_dir_rem
 		snprintf(path, sizeof(path), "%.120s%d", copy, n);
 		copy_must_be_whole(path, had[n]);
 	}
+}
+
+static bool
+rocksdb_has(const char *key)
+{
+	char *msg = NULL;
+	size_t len;
+	char *val = rocksdb_get(kv.db, kv.ro_disk, key, strlen(key), &len, &msg);
+
+	cr_assert(msg == NULL);
+	free(val);
+	return val;
+}
+
+static int
+count(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
+{
+	(void)key, (void)klen, (void)val, (void)vlen;
+	++*(int *)arg;
+	return 0;
+}
+
+static int
+late_keys(void)
+{
+	int n = 0;
+	struct kv_scan s = { .from = { KV_LATE }, .from_len = 1, .to = { KV_LATE + 1 }, .to_len = 1, .fn = count, .arg = &n };
+
+	cr_assert(eq(int, kv_scan_now(&s), 0));
+	return n;
+}
+
+/* RocksDB can have a change in a table file without what is late in it: that is in the log then. */
+Test(kv_apply, what_is_late_is_in_the_log, .init = setup, .fini = rig_dir_remove, .timeout = 100)
+{
+	struct kv_batch *b = kv_batch_new();
+	char *msg = NULL;
+	int val = 0;
+
+	must_open(db, true);
+	for (int n = 1; n <= 3; n++) {
+		kv_batch_clear(b);
+		kv_batch_put(b, "Dsoon", 5, &n, sizeof(n));
+		kv_batch_put(b, "Qlate", 5, &n, sizeof(n));
+		cr_assert(eq(int, kv_write_now(b), 0));
+	}
+	cr_assert(eq(int, kv_apply_wait(false), 0));
+	rocksdb_flush(kv.db, kv.flush, &msg); /* as it does when a memtable is full */
+	cr_assert(msg == NULL);
+	cr_assert(rocksdb_has("Dsoon") && !rocksdb_has("Qlate"));
+	cr_assert(eq(int, kv_get_now("Qlate", 5, &val, sizeof(val)), sizeof(val)));
+	cr_assert(eq(int, val, 3));
+	rig_copy(db, copy);
+	cr_assert(eq(int, late_keys(), 1)); /* whoever reads a range gets it */
+	cr_assert(rocksdb_has("Qlate"));
+	kv_batch_clear(b);
+	kv_batch_put(b, "Qmore", 5, &val, sizeof(val));
+	cr_assert(eq(int, kv_write_now(b), 0));
+	cr_assert(eq(int, kv_apply_wait(false), 0));
+	cr_assert(rocksdb_has("Qmore") == false);
+	cr_assert(eq(int, kv_flush_now(), 0));
+	cr_assert(rocksdb_has("Qmore"));
+	kv_close();
+
+	must_open(copy, false);
+	cr_assert(rocksdb_has("Qlate"));
+	cr_assert(eq(int, kv_get_now("Qlate", 5, &val, sizeof(val)), sizeof(val)));
+	cr_assert(eq(int, val, 3));
+	cr_assert(eq(int, late_keys(), 1));
+	kv_close();
+	kv_batch_free(b);
 }
 
 /* A batch as large as what may be pending, and many that are together. */
