@@ -254,12 +254,33 @@ kv_keys_add(struct kv_keys *k, const struct kv_record *r)
 
 /* ---- to RocksDB ---- */
 
+/* A key and its beginning, which as a rule says where it belongs: the keys themselves lie all over the memory. */
+struct kv_place {
+	uint64_t first, second;
+	const struct kv_key *key;
+};
+
+static struct kv_place
+place_of(const struct kv_key *e)
+{
+	uint8_t b[16] = { 0 };
+
+	memcpy(b, e->key, MIN(e->klen, sizeof(b)));
+	return (struct kv_place){ .first = get_be64(b), .second = get_be64(b + 8), .key = e };
+}
+
 static int
 by_key(const void *x, const void *y)
 {
-	const struct kv_key *a = *(const struct kv_key *const *)x, *b = *(const struct kv_key *const *)y;
-	int c = memcmp(a->key, b->key, MIN(a->klen, b->klen));
+	const struct kv_place *p = x, *q = y;
+	const struct kv_key *a = p->key, *b = q->key;
+	int c;
 
+	if (p->first != q->first)
+		return p->first < q->first ? -1 : 1;
+	if (p->second != q->second)
+		return p->second < q->second ? -1 : 1;
+	c = memcmp(a->key, b->key, MIN(a->klen, b->klen));
 	return c ? c : (a->klen > b->klen) - (a->klen < b->klen);
 }
 
@@ -273,13 +294,13 @@ kv_keys_batch(struct kv_keys *k, struct kv_batch *b)
 		k->sorted_cap = 2 * (size_t)k->n;
 		k->sorted = must(malloc(k->sorted_cap * sizeof(*k->sorted)));
 	}
-	for (struct kv_key *e = k->newest; e; e = e->older)
-		k->sorted[n++] = e;
+	for (const struct kv_key *e = k->newest; e; e = e->older)
+		k->sorted[n++] = place_of(e);
 	assert(n == k->n);
 	if (n)
 		qsort(k->sorted, n, sizeof(*k->sorted), by_key);
 	for (uint32_t i = 0; i < n; i++) {
-		const struct kv_key *e = k->sorted[i];
+		const struct kv_key *e = k->sorted[i].key;
 
 		switch (e->kind) {
 		case KV_VALUE:

@@ -33,7 +33,7 @@ struct kv_arena {
 
 struct kv_keys {
 	struct kv_key **bucket, *newest;
-	struct kv_key **sorted; /* kv_keys_batch's */
+	struct kv_place *sorted; /* kv_keys_batch's */
 	size_t sorted_cap;
 	struct kv_arena arena;
 	uint32_t n;
