@@ -65,6 +65,15 @@ pool_pop(struct pool *p, uint64_t *id)
 	return true;
 }
 
+/* What a folder can have of folders, on ext4 as here, is 65,000 less those that are under way. */
+#define FOLDERS_MAX 60000u
+
+static bool
+may_mkdir(const struct worker *w)
+{
+	return w->folders.head - w->folders.tail < (uint64_t)FOLDERS_MAX / w->o->threads * w->o->dirs;
+}
+
 /* ---- starting */
 
 static const struct nfs_fh *
@@ -162,6 +171,8 @@ op_start(struct slot *s)
 		nfs_rename(&s->call, s->conn, dir_of(w, s->arg), name, dir_of(w, s->arg2), to);
 		return true;
 	case DO_MKDIR:
+		if (!may_mkdir(w))
+			return false;
 		s->arg = w->next_id++;
 		world_name(name, 'd', w->index, s->arg);
 		nfs_mkdir(&s->call, s->conn, dir_of(w, s->arg), name, &dir_mode);
