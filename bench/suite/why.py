@@ -33,6 +33,8 @@ TESTS = {
     "lookup in 1M": ("", "lookup", MILLION), "lookup in 1M, hot": ("", "lookup", dict(MILLION, hot=100)),
     "readdirplus 100k": ("", "readdirplus", {"depth": 1, "files": 100000, "dir": "hundredk"}),
     "readdirplus 1M": ("", "readdirplus", dict(MILLION, depth=1)),
+    "getattr of 100k": ("", "getattr", FEW), "readdirplus of 100k": ("", "readdirplus", dict(FEW, depth=4)),
+    "getattr of 10M": ("", "getattr", MANY), "readdirplus of 10M": ("", "readdirplus", dict(MANY, depth=4)),
     "lookup of 100k": ("", "lookup", FEW), "create of 100k": ("", "create", FEW), "remove of 100k": ("create", "remove", FEW),
     "lookup of 10M": ("", "lookup", MANY), "create of 10M": ("", "create", MANY), "remove of 10M": ("create", "remove", MANY),
 }
