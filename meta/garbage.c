@@ -35,6 +35,7 @@
 #define PAUSE_NS      (5 * MSEC_NS)
 #define FAILED_NS     (10 * SEC_NS)
 #define CLOCK_SLACK_S 3600u          /* the clock may be set back by this without anything being missed */
+#define LATE_NS       (60 * SEC_NS)  /* so often it looks back so far */
 
 static_assert(OBJECT_NAME_MAX == sizeof(((struct obj_req *)0)->names[0]), "names of objects");
 
@@ -63,7 +64,9 @@ struct garbage {
 	struct kv_write write;
 	struct kv_batch *batch;
 	struct obj_req del;
-	uint64_t from_s, upto_s;       /* due */
+	uint8_t from[24];              /* key: all before it has gone, but for what came late */
+	size_t from_len;
+	uint64_t upto_s, late_ns;      /* due; when to look for that */
 
 	struct entry entry[ENTRIES];
 	uint32_t nentries, at;
@@ -128,6 +131,26 @@ look_reset(void *arg)
 	((struct garbage *)arg)->nentries = 0;
 }
 
+/* Until RocksDB compacts them, a scan passes over the entries that have gone, one by one: it goes on where it was. */
+static void
+go_on_from(struct garbage *g, const uint8_t *key, size_t klen)
+{
+	memcpy(g->from, key, klen);
+	g->from_len = klen;
+}
+
+static void
+nothing_found(struct garbage *g)
+{
+	uint64_t back_s = 0;
+
+	if (reactor_now_ns() >= g->late_ns) {
+		back_s = MIN(g->upto_s, CLOCK_SLACK_S);
+		g->late_ns = reactor_now_ns() + LATE_NS;
+	}
+	g->from_len = key_garbage(g->from, g->upto_s - back_s, 0, 0);
+}
+
 static enum op_state
 look(struct garbage *g)
 {
@@ -136,7 +159,12 @@ look(struct garbage *g)
 
 	delay = (delay ? delay : DELAY_NS) / SEC_NS;
 	g->upto_s = now > delay ? now - delay : 0;
-	g->scan.from_len = (uint16_t)key_garbage(g->scan.from, g->from_s, 0, 0);
+	/* With a shorter delay more may come that is due when what is found was. */
+	now -= MIN(now, DELAY_NS / SEC_NS);
+	if (get_be64(g->from + 1) > now)
+		g->from_len = key_garbage(g->from, now, 0, 0);
+	memcpy(g->scan.from, g->from, g->from_len);
+	g->scan.from_len = (uint16_t)g->from_len;
 	g->scan.to_len = (uint16_t)key_garbage(g->scan.to, g->upto_s + 1, 0, 0);
 	g->scan.fn = see_entry;
 	g->scan.arg = g;
@@ -366,7 +394,10 @@ next_stage(struct garbage *g)
 		return G_LISTED; /* more of the same list */
 	if (!g->list.more)
 		g->at++;
-	return g->at < g->nentries ? G_SYNCED : G_IDLE;
+	if (g->at < g->nentries)
+		return G_SYNCED;
+	go_on_from(g, g->entry[g->at - 1].key, g->entry[g->at - 1].klen);
+	return G_IDLE;
 }
 
 static void
@@ -397,7 +428,7 @@ garbage_run(struct garbage *g)
 			file_count()->garbage = g->nentries;
 			g->at = 0;
 			if (g->nentries == 0) {
-				g->from_s = g->upto_s > CLOCK_SLACK_S ? g->upto_s - CLOCK_SLACK_S : 0;
+				nothing_found(g);
 				rest(g, IDLE_NS);
 				return;
 			}
@@ -520,6 +551,7 @@ garbage_init(void)
 		return -ENOMEM;
 	}
 	g->batch = kv_batch_new();
+	g->from_len = key_garbage(g->from, 0, 0, 0);
 	g->step.resume = garbage_resume;
 	mine = g;
 	rest(g, IDLE_NS);
