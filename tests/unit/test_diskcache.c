@@ -9,8 +9,10 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -212,21 +214,37 @@ put(uint64_t slice, uint32_t frame)
 		usleep(100);
 }
 
-/* All frames of slices [from, to), no faster than the disk. */
+/* False: some found no room in the queue. */
+static bool
+put_slice(uint64_t slice)
+{
+	struct diskcache_stats was = sum(), now = was;
+
+	for (uint32_t k = 0; k < FRAMES; k++)
+		put(slice, k);
+	/* Some may be there already, or nowhere to be put. */
+	for (int n = 0; n < 200 && now.inserts + now.skipped - was.inserts - was.skipped < FRAMES; n++) {
+		usleep(1000);
+		now = sum();
+	}
+	return now.skipped == was.skipped;
+}
+
+/* Whether there is room for them or not. */
+static void
+offer_slices(uint64_t from, uint64_t to)
+{
+	for (uint64_t slice = from; slice < to; slice++)
+		put_slice(slice);
+}
+
+/* All frames of slices [from, to), no faster than the disk, which may stand still for seconds. */
 static void
 put_slices(uint64_t from, uint64_t to)
 {
-	for (uint64_t slice = from; slice < to; slice++) {
-		struct diskcache_stats was = sum(), now = was;
-
-		for (uint32_t k = 0; k < FRAMES; k++)
-			put(slice, k);
-		/* Some may be there already, or nowhere to be put. */
-		for (int n = 0; n < 200 && now.inserts + now.skipped - was.inserts - was.skipped < FRAMES; n++) {
-			usleep(1000);
-			now = sum();
-		}
-	}
+	for (uint64_t slice = from; slice < to; slice++)
+		for (int tries = 0; !put_slice(slice) && strcmp(state(0), "ok") == 0 && tries < 1000; tries++)
+			usleep(20000);
 }
 
 static uint32_t
@@ -278,6 +296,7 @@ Test(diskcache, what_was_put_is_found_and_found_again)
 
 	start(2);
 	put_slices(1, 20);
+	EVENTUALLY(sum().inserts >= 19 * FRAMES * 9 / 10);
 	before = count(1, 20);
 	cr_assert(ge(u32, before, 19 * FRAMES * 9 / 10));
 	cr_assert(eq(u32, count(100, 103), 0));
@@ -602,13 +621,13 @@ Test(diskcache, disk_full)
 		cr_skip_test("may not mount");
 	start(1);
 	for (uint64_t s = 1; s < 40; s += 10) {
-		put_slices(s, s + 10);
+		offer_slices(s, s + 10);
 		count(1, s + 10);
 	}
 	cr_assert(lt(u32, FRAMES, count(1, 41)));
 	cr_assert(diskcache_dir(0, &d) && d.bytes <= 8 * MIB);
 	shell("dd 2>/dev/null if=/dev/zero bs=4k of=", world.dir[0], "/other; true");
-	put_slices(41, 60);
+	offer_slices(41, 60);
 	count(1, 60);
 	close_cache();
 	umount(world.dir[0]);
@@ -654,6 +673,7 @@ Test(diskcache, read_only_disk)
 /* kill -9 while it fills: what was sealed is there again, right, and nothing else. */
 Test(diskcache, kill_9)
 {
+	_Atomic uint64_t *inserted = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint32_t n = 0;
 
 	log_set_level(LOG_ERROR);
@@ -664,12 +684,16 @@ Test(diskcache, kill_9)
 
 		if (child == 0) {
 			start(2);
-			put_slices(1 + (uint64_t)round * 20, 200);
-			_exit(0);
+			for (uint64_t slice = 1 + (uint64_t)round * 20;; slice++) {
+				put_slices(slice, slice + 1);
+				*inserted = sum().inserts;
+			}
 		}
-		usleep(500000 + (unsigned)round * 77000);
+		EVENTUALLY(atomic_load(inserted) > 20 * FRAMES);
+		usleep((unsigned)round * 77000);
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
+		*inserted = 0;
 		open_cache(2);
 		EVENTUALLY(strcmp(state(0), "ok") == 0);
 		n += count(1, 200);
