@@ -1,15 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/extent.h"
 
+#include <stdlib.h>
+
 #include "reactor/reactor.h"
 
-static struct slab slabs[REACTOR_MAX_CORES];
+#define PLACES 65536
+
+/*
+ * Where one begins, without the way down the tree, which waits for memory at each step: the pages of a database
+ * are written again where they were.  Neighbours lie side by side; of those that share a place
+ * the newest has it, and the others are found in the tree.
+ */
+struct place {
+	const struct extents *in;
+	struct extent *e; /* or NULL */
+};
+
+static struct extent_core {
+	struct slab slab;
+	struct place *places;
+} cores[REACTOR_MAX_CORES];
+
+static struct extent_core *
+mine(void)
+{
+	assert(reactor_core() >= 0);
+	return &cores[reactor_core()];
+}
 
 static struct slab *
 slab(void)
 {
-	assert(reactor_core() >= 0);
-	return &slabs[reactor_core()];
+	return &mine()->slab;
+}
+
+static struct place *
+place_of(const struct extents *t, uint64_t off)
+{
+	return &mine()->places[(mix64((uintptr_t)t) + off / PAGE) % PLACES];
+}
+
+static void
+place_take(const struct extents *t, struct extent *e)
+{
+	*place_of(t, e->off) = (struct place){ t, e };
+}
+
+static void
+place_leave(const struct extents *t, const struct extent *e)
+{
+	struct place *p = place_of(t, e->off);
+
+	if (p->e == e)
+		p->e = NULL;
 }
 
 static int
@@ -27,13 +71,22 @@ RB_GENERATE_INTERNAL(extent_tree, extent, node, by_offset, __attribute__((unused
 int
 extent_init(uint32_t max_extents)
 {
-	return slab_init(slab(), "extents", sizeof(struct extent), max_extents);
+	int err = slab_init(slab(), "extents", sizeof(struct extent), max_extents);
+
+	if (err < 0)
+		return err;
+	mine()->places = calloc(PLACES, sizeof(struct place));
+	if (mine()->places)
+		return 0;
+	slab_fini(slab());
+	return -ENOMEM;
 }
 
 void
 extent_fini(void)
 {
 	slab_fini(slab());
+	free(mine()->places);
 }
 
 uint32_t
@@ -60,6 +113,7 @@ link_in(struct extents *t, struct extent *e)
 	struct extent *other = RB_INSERT(extent_tree, &t->tree, e);
 
 	assert(!other);
+	place_take(t, e);
 	t->bytes += e->len;
 	t->count++;
 }
@@ -87,6 +141,7 @@ static void
 drop(struct extents *t, struct extent *e)
 {
 	RB_REMOVE(extent_tree, &t->tree, e);
+	place_leave(t, e);
 	t->bytes -= e->len;
 	t->count--;
 	put_bytes(e);
@@ -99,10 +154,12 @@ trim_front(struct extents *t, struct extent *e, uint64_t to)
 {
 	uint32_t n = (uint32_t)(to - e->off);
 
+	place_leave(t, e);
 	e->off += n;
 	e->boff += n;
 	e->len -= n;
 	t->bytes -= n;
+	place_take(t, e);
 }
 
 static void
@@ -162,7 +219,10 @@ struct extent *
 extent_at(const struct extents *t, uint64_t off)
 {
 	struct extent *e = RB_ROOT(&t->tree), *best = NULL;
+	const struct place *p = place_of(t, off);
 
+	if (p->e && p->in == t && p->e->off == off)
+		return p->e;
 	while (e) {
 		if (end_of(e) > off) {
 			best = e;

@@ -186,6 +186,32 @@ Test(extent, at_and_next)
 	end();
 }
 
+/* Pages that are found where they begin: each file has its own, and only as long as they are there. */
+Test(extent, pages_of_two_files)
+{
+	struct extents other;
+	struct extent *e;
+
+	start(16);
+	extents_init(&other);
+	insert(PAGE, PAGE, 1);
+	e = extent_at(&t, PAGE);
+	cr_assert(eq(u64, e->seq, 1));
+	cr_assert(eq(ptr, extent_at(&other, PAGE), NULL));
+	insert(PAGE, PAGE, 2);
+	cr_assert(eq(ptr, extent_at(&t, PAGE), e));
+	cr_assert(eq(u64, e->seq, 2));
+	insert(PAGE, 100, 3);
+	cr_assert(eq(u64, extent_at(&t, PAGE)->seq, 3));
+	cr_assert(eq(ptr, extent_at(&t, PAGE + 100), e), "its front is gone");
+	insert(0, 2 * PAGE, 4);
+	cr_assert(eq(u64, extent_at(&t, PAGE)->off, 0));
+	extent_cut(&t, 0);
+	cr_assert(eq(ptr, extent_at(&t, PAGE), NULL));
+	cr_assert(eq(ptr, extent_at(&t, 0), NULL));
+	end();
+}
+
 /* An empty slab: an insert changes nothing, a drop that would have to split leaves it dirty. */
 Test(extent, slab_is_empty)
 {
