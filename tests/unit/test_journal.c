@@ -210,7 +210,7 @@ Test(journal, disk_fails_to_wipe)
 	fake_io_finish(0, -EIO);
 	fake_lap();
 	fake_lap();
-	cr_assert(gt(int, p.resumed, 0));
+	cr_assert(lt(int, 0, p.resumed));
 	cr_assert(eq(int, p.op.res, -EIO));
 	cr_assert(eq(int, try_append(j, 1, 0, 1, &w[0]), -EIO));
 	close_journal(j);

@@ -174,13 +174,13 @@ check_scan(void)
 	for (int i = 1; i <= CORES * WRITERS; i++)
 		cr_assert(seen[i], "writer %d's last record", i);
 	cr_assert(eq(u64, max_epoch, epoch));
-	cr_assert(gt(u64, max_seq, first_seq));
+	cr_assert(lt(u64, first_seq, max_seq));
 	first_seq = max_seq + 1;
 	free(rec);
 	return n;
 }
 
-Test(journal_live, writers_around_the_ring, .timeout = 120)
+Test(journal_live, writers_around_the_ring, .timeout = 600)
 {
 	first_seq = 1;
 	for (epoch = 1; epoch <= 2; epoch++) {
@@ -191,7 +191,7 @@ Test(journal_live, writers_around_the_ring, .timeout = 120)
 
 			cr_assert(eq(u64, s->records, WRITERS * WRITES));
 			cr_assert(lt(u64, s->groups, s->records), "some shared a group");
-			cr_assert(gt(u64, s->bytes, 32 * 8 * MIB), "many times around the ring");
+			cr_assert(lt(u64, 32 * 8 * MIB, s->bytes), "many times around the ring");
 		}
 		rig_stop();
 		/* Their holds end after the journal: nothing of it was uploaded. */

@@ -175,7 +175,7 @@ Test(reactor, starts_or_says_why_with_any_number_of_free_descriptors)
 }
 
 /* And every step that needs memory, as far as a limit of the address space can tell. */
-Test(reactor, starts_or_says_why_with_any_amount_of_memory, .timeout = 60)
+Test(reactor, starts_or_says_why_with_any_amount_of_memory, .timeout = 600)
 {
 	unsigned long pages;
 	FILE *f = fopen("/proc/self/statm", "r");
@@ -529,8 +529,8 @@ Test(timer, fire_in_order_once_and_never_when_stopped)
 {
 	on_cores(1, timers_body, NULL);
 	cr_assert(eq(int, fired + stopped, TIMERS));
-	cr_assert(gt(int, fired, TIMERS / 4));
-	cr_assert(gt(int, stopped, TIMERS / 4));
+	cr_assert(lt(int, TIMERS / 4, fired));
+	cr_assert(lt(int, TIMERS / 4, stopped));
 }
 
 static int rearmed;
