@@ -208,6 +208,7 @@ struct file_stats {
 	uint64_t dirty_bytes, dirty_files, journal_used_bytes, journal_bytes;
 	uint64_t uploaded_bytes, uploaded_objects, upload_errors, uploading;
 	uint64_t cache_hits, cache_misses, cache_bytes;
+	uint64_t pages_copied;    /* from another core's memory, for a READ (file_read_look); each is a hit, too */
 	uint64_t deleted_objects, garbage;
 	/* merges of slices; their bytes, the pieces before and after; chunks that are to be looked at; what failed */
 	uint64_t compactions, compacted_bytes, compacted_pieces, compacted_into, compact_pending, compact_errors;

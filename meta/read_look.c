@@ -45,6 +45,7 @@ file_read_look(struct file_read *r)
 	r->npieces = 1;
 	file_count()->reads++;
 	file_count()->read_bytes += PAGE;
+	file_count()->pages_copied++;
 	cache_peeked();
 	return true;
 }

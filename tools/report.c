@@ -191,8 +191,8 @@ cache_json(const struct daemon *d, const struct file_stats *f)
 		disk.evicted += s->evicted, disk.reinserted += s->reinserted, disk.damaged += s->damaged;
 		disk.frames += s->frames;
 	}
-	return json_pack("{s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", "bytes", num(f->cache_bytes),
-		"hits", num(f->cache_hits), "misses", num(f->cache_misses), "evicted", num(evicted), "disk", "hits", num(disk.hits),
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", "bytes", num(f->cache_bytes),
+		"hits", num(f->cache_hits), "misses", num(f->cache_misses), "evicted", num(evicted), "pages_copied", num(f->pages_copied), "disk", "hits", num(disk.hits),
 		"misses", num(disk.misses), "inserts", num(disk.inserts), "skipped", num(disk.skipped), "evicted",
 		num(disk.evicted), "reinserted", num(disk.reinserted), "damaged", num(disk.damaged), "frames", num(disk.frames),
 		"dirs", dirs_json());
@@ -213,6 +213,7 @@ report_json(const struct daemon *d)
 		f.uploading += s->uploading, f.uploaded_bytes += s->uploaded_bytes;
 		f.uploaded_objects += s->uploaded_objects, f.upload_errors += s->upload_errors;
 		f.cache_hits += s->cache_hits, f.cache_misses += s->cache_misses, f.cache_bytes += s->cache_bytes;
+		f.pages_copied += s->pages_copied;
 		f.deleted_objects += s->deleted_objects, f.garbage += s->garbage;
 		f.compactions += s->compactions, f.compacted_bytes += s->compacted_bytes;
 		f.compacted_pieces += s->compacted_pieces, f.compacted_into += s->compacted_into;

@@ -233,7 +233,7 @@ class Bench:
             if calls:
                 ops = result["ops_per_s"] * 0.5
                 row.update(enters=calls[0] / ops, syscalls=calls[1] / ops, ops_per_enter=ops / max(calls[0], 1))
-            result, change = self.during(counted, test, options, lambda s: self.change(counters, s.pid, 0.5))
+            result, change = self.during(counted, test, options, lambda s: self.change(counters, s, 0.5))
             ops = result["ops_per_s"] * change.pop("seconds")
             row.update({field: value / ops for field, value in change.items()})
             self.counts[key] = row
@@ -243,10 +243,10 @@ class Bench:
         self.rig.servers.remove(counted)
 
     @staticmethod
-    def change(counters, pid, seconds):
-        start, first = time.monotonic(), counters.read(pid, "core-")
+    def change(counters, server, seconds):
+        start, first = time.monotonic(), counters.read(server, "core-")
         time.sleep(seconds)
-        last, end = counters.read(pid, "core-"), time.monotonic()
+        last, end = counters.read(server, "core-"), time.monotonic()
         return dict({k: last[k] - first[k] for k in first}, seconds=end - start)
 
     def during(self, server, test, options, look):

@@ -477,6 +477,7 @@ data_stats(void)
 		sum.compacted_into += s->compacted_into;
 		sum.compact_pending += s->compact_pending;
 		sum.compact_errors += s->compact_errors;
+		sum.pages_copied += s->pages_copied;
 	}
 	return sum;
 }

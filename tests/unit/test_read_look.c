@@ -2,7 +2,7 @@
 #include "tests/fake/data_world.h"
 #include "store/blockio.h"
 
-TestSuite(read_look, .timeout = 120);
+TestSuite(read_look, .timeout = 600);
 
 static uint8_t out[64 * PAGE];
 
@@ -192,6 +192,7 @@ Test(read_look, sees_what_was_acknowledged)
 	cr_assert(eq(int, data_write(busy, 0, zeros, sizeof(zeros), STABLE_UNSTABLE), 0));
 	rig_threads(1 + LOOKERS, run);
 	cr_assert(looks >= 4 * WRITES / 100);
+	cr_assert(eq(u64, data_stats().pages_copied, looks));
 	data_check();
 	data_stop();
 }
