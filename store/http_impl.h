@@ -43,8 +43,7 @@ struct http {
 	struct watch *watches;
 	struct timer timer;
 	struct op tick, kick;
-	bool ticking, kicked;
-	long later_ms; /* asked for while the tick is on its way; -1: nothing */
+	bool kicked;
 	bool inside;   /* below libcurl on the stack */
 };
 

@@ -124,23 +124,15 @@ on_timer(CURLM *multi, long ms, void *arg)
 	struct http *h = arg;
 
 	(void)multi;
-	h->later_ms = -1;
 	if (ms == 0) {
 		if (!h->kicked)
 			reactor_post(&h->kick, 0);
 		h->kicked = true;
 		return 0;
 	}
-	if (h->ticking && timer_stop(&h->timer))
-		h->ticking = false;
-	if (ms < 0)
-		return 0;
-	if (h->ticking) { /* it is in the run queue */
-		h->later_ms = ms;
-		return 0;
-	}
-	h->ticking = true;
-	timer_start(&h->timer, (uint64_t)ms * 1000000, &h->tick);
+	timer_stop(&h->timer);
+	if (ms > 0)
+		timer_start(&h->timer, (uint64_t)ms * 1000000, &h->tick);
 	return 0;
 }
 
@@ -149,9 +141,6 @@ on_tick(struct op *op)
 {
 	struct http *h = container_of(op, struct http, tick);
 
-	h->ticking = false;
-	if (h->later_ms > 0)
-		on_timer(h->multi, h->later_ms, h);
 	http_act(h, CURL_SOCKET_TIMEOUT, 0);
 }
 
@@ -171,7 +160,6 @@ http_poll_init(struct http *h)
 {
 	h->tick.resume = on_tick;
 	h->kick.resume = on_kick;
-	h->later_ms = -1;
 	curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
 	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);

@@ -129,7 +129,7 @@ struct s3_request {
 	struct timer timer;
 	struct op tick;
 	enum { REQ_SENT, REQ_PAUSE } stage; /* what the tick is for: a hedge, or the next attempt */
-	bool ticking, skewed;
+	bool skewed;
 	uint32_t attempt, moves, reloads, cred_serial;
 	uint64_t deadline_ns;
 	char elsewhere[256];            /* host of a temporary redirect */

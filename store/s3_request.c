@@ -198,20 +198,6 @@ leg_start(struct s3_request *q, int i)
 }
 
 static void
-tick_start(struct s3_request *q, uint64_t delay_ns)
-{
-	q->ticking = true;
-	timer_start(&q->timer, delay_ns, &q->tick);
-}
-
-static void
-tick_stop(struct s3_request *q)
-{
-	if (q->ticking && timer_stop(&q->timer))
-		q->ticking = false;
-}
-
-static void
 attempt_start(struct s3_request *q)
 {
 	int err = sign(q);
@@ -230,7 +216,7 @@ attempt_start(struct s3_request *q)
 	if (!q->hedge || q->core->s3->hedge_after_ns == 0)
 		return;
 	q->core->hedge_credit = MIN(q->core->hedge_credit + 1, (uint32_t)S3_HEDGE_CREDIT);
-	tick_start(q, q->core->s3->hedge_after_ns);
+	timer_start(&q->timer, q->core->s3->hedge_after_ns, &q->tick);
 }
 
 /* Does this leg's answer need no other? */
@@ -279,7 +265,7 @@ leg_resume(struct op *op)
 	}
 	if (q->winner != l && (!q->winner || !is_good(q->winner)))
 		q->winner = l;
-	tick_stop(q);
+	timer_stop(&q->timer);
 	attempt_end(q);
 }
 
@@ -325,7 +311,7 @@ pause_or_give_up(struct s3_request *q, uint64_t first_ns, const char *why)
 		return;
 	}
 	q->stage = REQ_PAUSE;
-	tick_start(q, ns);
+	timer_start(&q->timer, ns, &q->tick);
 }
 
 static void
@@ -499,8 +485,6 @@ attempt_end(struct s3_request *q)
 {
 	struct s3_leg *l = q->winner;
 
-	if (q->ticking)
-		return; /* it is in the run queue, and comes here */
 	q->answer = &l->answer;
 	if (l->res < 0 || l->answer.status == 0) {
 		q->doubtful = q->doubtful || l->http.reached;
@@ -519,7 +503,7 @@ hedge(struct s3_request *q)
 	struct s3_core *c = q->core;
 
 	if (!http_under_way(&q->leg[0].http)) {
-		tick_start(q, c->s3->hedge_after_ns);
+		timer_start(&q->timer, c->s3->hedge_after_ns, &q->tick);
 	} else if (c->hedge_credit >= S3_HEDGE_COST) {
 		c->hedge_credit -= S3_HEDGE_COST;
 		leg_start(q, 1);
@@ -531,11 +515,8 @@ on_tick(struct op *op)
 {
 	struct s3_request *q = container_of(op, struct s3_request, tick);
 
-	q->ticking = false;
 	if (q->stage == REQ_PAUSE)
 		again(q);
-	else if (!q->leg[0].running && !q->leg[1].running)
-		attempt_end(q);
 	else if (!q->winner)
 		hedge(q);
 }
@@ -545,7 +526,7 @@ s3_request_run(struct s3_request *q, struct op *op)
 {
 	q->wait = op;
 	q->tick.resume = on_tick;
-	q->ticking = q->skewed = false;
+	q->skewed = false;
 	q->timer.slot = 0;
 	q->attempt = q->moves = q->reloads = 0;
 	q->elsewhere[0] = '\0';

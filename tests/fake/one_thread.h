@@ -172,6 +172,7 @@ fake_lap(void)
 	int ran;
 
 	fake_run_works();
+	ran = fake_run_ready();
 	for (size_t i = 0; i < ARRAY_LEN(fake_timers); i++) {
 		struct timer *t = fake_timers[i].timer;
 
@@ -179,9 +180,11 @@ fake_lap(void)
 			continue;
 		fake_core = fake_timers[i].core;
 		timer_stop(t);
-		reactor_post(t->op, 0);
+		t->op->res = 0;
+		t->op->resume(t->op);
+		ran++;
 	}
-	ran = fake_run_ready();
+	ran += fake_run_ready();
 	for (int i = 0; i < fake_nhooks; i++) {
 		fake_core = fake_hooks[i].core;
 		fake_hooks[i].hook->run(fake_hooks[i].hook);

@@ -55,7 +55,7 @@ timer_stop(struct timer *t)
 	return ran;
 }
 
-/* The timer is due: its op is in the run queue. */
+/* The timer is due: its op is resumed as it is taken out (timer_stop in reactor.h). */
 static void
 ring(void)
 {
@@ -63,7 +63,8 @@ ring(void)
 
 	now_ns = MAX(now_ns, due_ns);
 	timer = NULL;
-	reactor_post(op, 0);
+	op->res = 0;
+	op->resume(op);
 }
 
 /* ---- HTTP: legs in the order in which they were started */
