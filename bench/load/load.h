@@ -46,6 +46,7 @@ struct load_opts {
 	uint64_t files;             /* in all folders together */
 	uint64_t hot;               /* those that lookup and getattr use */
 	uint32_t dirs;
+	uint64_t seed;              /* of the workers' random numbers */
 	bool spin;                  /* never sleep: for tests of latency */
 	bool fresh;                 /* sequential writes make a new file */
 	bool keep;                  /* what was made stays */

@@ -39,6 +39,7 @@ usage(FILE *f)
 	      "  --dirs N         folders that files, creates and removes spread over (1)\n"
 	      "  --dir NAME       folder below the export where all happens (load)\n"
 	      "  --hot N          lookup and getattr use the first N files only\n"
+	      "  --seed N         of what is chosen at random: another one, other files (0)\n"
 	      "  --pid PID        of the server, for its CPU\n"
 	      "  --mount-port P   where MOUNT is, when not on NFS's port\n"
 	      "  --congestion C   TCP congestion control of our side (cubic; \"\": the system's)\n"
@@ -84,7 +85,7 @@ options(int argc, char **argv)
 		{ "size", 1, 0, 'z' }, { "files", 1, 0, 'f' }, { "dirs", 1, 0, 'D' }, { "dir", 1, 0, 'n' },
 		{ "pid", 1, 0, 'p' }, { "mount-port", 1, 0, 'm' }, { "congestion", 1, 0, 'C' },
 		{ "hot", 1, 0, 'H' }, { "fresh", 0, 0, 'F' }, { "spin", 0, 0, 'S' }, { "keep", 0, 0, 'k' },
-		{ "canned", 0, 0, 'a' }, { "help", 0, 0, 'h' },
+		{ "canned", 0, 0, 'a' }, { "seed", 1, 0, 'e' }, { "help", 0, 0, 'h' },
 		{ 0, 0, 0, 0 },
 	};
 	struct load_opts o = { .dir = "load", .congestion = "cubic", .threads = 1, .conns = 4, .depth = 1,
@@ -113,6 +114,7 @@ options(int argc, char **argv)
 		case 'm': mount_port = (uint16_t)number(name, optarg, 1, 65535); break;
 		case 'C': o.congestion = optarg; break;
 		case 'H': o.hot = (uint64_t)number(name, optarg, 1, 1e8); break;
+		case 'e': o.seed = (uint64_t)number(name, optarg, 0, 1e9); break;
 		case 'F': o.fresh = true; break;
 		case 'S': o.spin = true; break;
 		case 'k': o.keep = true; break;
@@ -155,7 +157,7 @@ worker_init(struct worker *w, const struct load_opts *o, struct world *world, ui
 	/* names no run before has used: microseconds since boot, a year of them before they repeat */
 	w->next_id = measure_now_ns() / 1000;
 	w->next_seq = i * (o->size / o->bytes) / o->threads;
-	rng_seed(&w->rng, i + 1);
+	rng_seed(&w->rng, o->seed * LOAD_THREADS + i + 1);
 	pool_init(&w->names);
 	pool_init(&w->folders);
 	world_connect(w);

@@ -321,10 +321,11 @@ class Bench:
         self.memory = server.status().get("memory", {})
 
     def come_to_know(self, server, size, seconds=5, at_most=60, **options):
-        """LOOKUPs until they get no faster, as on a server that has just been started they are read from RocksDB."""
+        """LOOKUPs, of other files each time, until they get no faster, as on a server that has just been started they are read
+        from RocksDB."""
         rates = []
         while len(rates) < 2 or (rates[-1] > 1.1 * rates[-2] and len(rates) < at_most):
-            rates.append(server.load("lookup", seconds=seconds, **options)[0]["ops_per_s"])
+            rates.append(server.load("lookup", seconds=seconds, seed=1 + len(rates), **options)[0]["ops_per_s"])
         self.notes.append("LOOKUPs of %s after the start: %s a second, each over %d s" %
                           (size, ", ".join("{:,.0f}".format(r) for r in rates), seconds))
         say(self.notes[-1])
