@@ -111,12 +111,8 @@ candidate_find(struct compact *c, uint64_t ino, uint64_t chunk)
 static void
 arm(struct compact *c, uint64_t due_ns)
 {
-	uint64_t now = reactor_now_ns();
-
-	due_ns = MAX(MAX(due_ns, c->not_before_ns), now);
-	if (c->stopping || c->running || (c->timer.slot != 0 && (c->timer.due_ns <= due_ns || !timer_stop(&c->timer))))
-		return;
-	timer_start(&c->timer, due_ns - now, &c->tick);
+	if (!c->stopping && !c->running)
+		timer_start_by(&c->timer, MAX(due_ns, c->not_before_ns), &c->tick);
 }
 
 static void

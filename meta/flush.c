@@ -149,10 +149,7 @@ arm_age(struct flush_core *c)
 	due = f->since_ns ? f->since_ns + file_options()->upload_delay_ns : now;
 	if (c->ready)
 		due = MIN(due, c->ready->since_ns + flush_linger_ns());
-	due = MAX(due, now + AGE_POLL_NS);
-	if (c->age.slot != 0 && (c->age.due_ns <= due || !timer_stop(&c->age)))
-		return;
-	timer_start(&c->age, due - now, &c->aged);
+	timer_start_by(&c->age, MAX(due, now + AGE_POLL_NS), &c->aged);
 }
 
 void

@@ -38,7 +38,6 @@ struct proto_core {
 	uint32_t receiving;   /* calls of which the payload is not all here */
 	struct timer tick;    /* runs while somebody waits for a pool or for buffers */
 	struct op tick_op;
-	bool ticking;         /* it runs, or its op is about to */
 	uint32_t buf_waits;   /* WRITEs that wait for buffers */
 	bool stuck;           /* a WRITE has waited for buffers in vain, and none came since */
 };

@@ -184,7 +184,6 @@ session_tick(struct op *op)
 	struct proto_core *core = container_of(op, struct proto_core, tick_op);
 	bool was_stuck = core->stuck;
 
-	core->ticking = false;
 	put_off_writes(core);
 	if (pool_waits(core) || (core->stuck && !was_stuck))
 		close_stalled(core);
@@ -198,11 +197,7 @@ session_press(struct proto_core *core)
 
 	if (core->buf_waits == 0 && !pool_waits(core))
 		return;
-	/* It may be under way for something less urgent. */
-	if (core->ticking && (core->tick.due_ns <= reactor_now_ns() + in_ns || !timer_stop(&core->tick)))
-		return;
-	core->ticking = true;
-	timer_start(&core->tick, in_ns, &core->tick_op);
+	timer_start_by(&core->tick, reactor_now_ns() + in_ns, &core->tick_op);
 }
 
 void

@@ -108,6 +108,17 @@ struct timer {
 void timer_start(struct timer *t, uint64_t delay_ns, struct op *op);
 /* Stops it: its op will not resume.  False: it was not running, for its op has resumed. */
 bool timer_stop(struct timer *t);
+/* At due_ns (reactor_now_ns) at the latest: a timer that runs already is left as it is where it is due before. */
+static inline void
+timer_start_by(struct timer *t, uint64_t due_ns, struct op *op)
+{
+	uint64_t now = reactor_now_ns();
+
+	if (t->slot != 0 && t->due_ns <= due_ns)
+		return;
+	timer_stop(t);
+	timer_start(t, due_ns > now ? due_ns - now : 0, op);
+}
 
 /* Counters of one core; written by its thread, readable from any (__atomic_load_n, relaxed). */
 struct reactor_stats {
