@@ -16,7 +16,6 @@
 
 #define ACCEPT_RETRY_NS (100 * 1000000ull) /* no descriptor left: someone may close one */
 #define LOG_EVERY_NS    1000000000ull
-#define GATHER_BYTES    (2 * MIB)
 
 struct padded_stats {
 	_Alignas(CACHELINE) struct net_stats s;
@@ -340,7 +339,7 @@ net_listen(const struct net_opts *opts, char why[256])
 	assert(net.fd < 0 && opts->vt);
 	net_core.opts = *opts;
 	if (opts->gather_bytes == 0)
-		net_core.opts.gather_bytes = GATHER_BYTES;
+		net_core.opts.gather_bytes = NET_GATHER_BYTES;
 	if (reactor_core() > 0)
 		set_port(&at, net_port());
 	else if (get_port(&at) != 0 && (err = check_port_free(&at)) < 0)

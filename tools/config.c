@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "reactor/net.h"
 #include "store/block.h"
 #include "tools/config_file.h"
 
@@ -288,7 +289,7 @@ set_defaults(struct config *c)
 		.inodes = 262144,
 		.core_wake = REACTOR_WAKE_RING,
 		.busy_poll_ns = 50000,
-		.gather_bytes = 2 * MIB,
+		.gather_bytes = NET_GATHER_BYTES,
 		.max_connections = 4096,
 		.journal_bytes = 2 * GIB,
 		.metadata_log_bytes = 64 * MIB,

@@ -7,30 +7,24 @@
 #include <stdlib.h>
 #include <yaml.h>
 
+#include "tools/config_words.h"
+
 #define OPT CYAML_FLAG_OPTIONAL
 #define STR(key, type, member) CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | OPT, type, member, 0, 4000)
 
 static const cyaml_strval_t squash_names[] = {
 	{ "none", SQUASH_NONE }, { "root", SQUASH_ROOT }, { "all", SQUASH_ALL },
 };
-static const cyaml_strval_t level_names[] = {
-	{ "error", LOG_ERROR }, { "warn", LOG_WARN }, { "info", LOG_INFO }, { "debug", LOG_DEBUG },
-};
-static const cyaml_strval_t wake_names[] = {
-	{ "ring", REACTOR_WAKE_RING }, { "event", REACTOR_WAKE_EVENT },
-};
+#define WORD(word, value) { word, value },
+static const cyaml_strval_t level_names[] = { LOG_LEVEL_WORDS(WORD) };
+static const cyaml_strval_t wake_names[] = { CORE_WAKE_WORDS(WORD) };
 static const cyaml_strval_t durability_names[] = {
 	{ "local", DURABILITY_LOCAL }, { "remote", DURABILITY_REMOTE },
 };
-static const cyaml_strval_t style_names[] = {
-	{ "auto", S3_AUTO }, { "path", S3_PATH }, { "virtual", S3_VIRTUAL },
-};
-static const cyaml_strval_t checksum_names[] = {
-	{ "sha256", S3_SHA256 }, { "md5", S3_MD5 }, { "crc32c", S3_CRC32C }, { "none", S3_NOSUM },
-};
-static const cyaml_strval_t signature_names[] = {
-	{ "v4", S3_V4 }, { "v2", S3_V2 },
-};
+static const cyaml_strval_t style_names[] = { S3_STYLE_WORDS(WORD) };
+static const cyaml_strval_t checksum_names[] = { S3_CHECKSUM_WORDS(WORD) };
+static const cyaml_strval_t signature_names[] = { S3_SIGNATURE_WORDS(WORD) };
+static const cyaml_strval_t verify_names[] = { VERIFY_WORDS(WORD) };
 static const cyaml_schema_value_t client_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 63),
 };
@@ -74,10 +68,6 @@ static const cyaml_schema_field_t writeback_fields[] = {
 	CYAML_FIELD_FLOAT_PTR("free_space_ratio", CYAML_FLAG_POINTER | OPT, struct raw_writeback, free_space_ratio),
 	CYAML_FIELD_UINT_PTR("max_pending", CYAML_FLAG_POINTER | OPT, struct raw_writeback, max_pending),
 	CYAML_FIELD_UINT_PTR("uploads", CYAML_FLAG_POINTER | OPT, struct raw_writeback, uploads), CYAML_FIELD_END,
-};
-static const cyaml_strval_t verify_names[] = {
-	{ "none", DISK_VERIFY_NONE }, { "full", DISK_VERIFY_FULL }, { "shrink", DISK_VERIFY_SHRINK },
-	{ "extend", DISK_VERIFY_EXTEND },
 };
 static const cyaml_schema_value_t dir_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CONFIG_CACHE_DIR_MAX - 1),

@@ -5,11 +5,14 @@
 #include <stdlib.h>
 
 #include "tools/config.h"
+#include "tools/config_words.h"
 
-static const char *const styles[] = { "auto", "path", "virtual" };
-static const char *const checksums[] = { "sha256", "md5", "crc32c", "none" };
-static const char *const wakes[] = { "ring", "event" };
-static const char *const levels[] = { "error", "warn", "info", "debug" };
+static const char *const styles[] = { S3_STYLE_WORDS(WORD_OF) };
+static const char *const checksums[] = { S3_CHECKSUM_WORDS(WORD_OF) };
+static const char *const signatures[] = { S3_SIGNATURE_WORDS(WORD_OF) };
+static const char *const wakes[] = { CORE_WAKE_WORDS(WORD_OF) };
+static const char *const levels[] = { LOG_LEVEL_WORDS(WORD_OF) };
+static const char *const verify[] = { VERIFY_WORDS(WORD_OF) };
 
 static json_t *
 s3_tree(const struct config *c)
@@ -20,7 +23,7 @@ s3_tree(const struct config *c)
 	snprintf(time[1], 32, "%" PRIu64 "ms", c->s3_hedge_after_ns / 1000000);
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "endpoint", c->s3_endpoint,
 		"region", c->s3_region, "style", styles[c->s3_style], "checksum", checksums[c->s3_checksum],
-		"signature", c->s3_signature == S3_V2 ? "v2" : "v4",
+		"signature", signatures[c->s3_signature],
 		"credentials_file", c->s3_credentials, "profile", c->s3_profile, "ca_file", c->s3_ca_file,
 		"congestion", c->s3_congestion, "connections", (json_int_t)c->s3_connections, "timeout", time[0],
 		"hedge_after", time[1]);
@@ -29,10 +32,6 @@ s3_tree(const struct config *c)
 static json_t *
 cache_tree(const struct config *c)
 {
-	static const char *const verify[] = {
-		[DISK_VERIFY_NONE] = "none", [DISK_VERIFY_FULL] = "full", [DISK_VERIFY_SHRINK] = "shrink",
-		[DISK_VERIFY_EXTEND] = "extend",
-	};
 	json_t *dirs = json_array();
 	char size[32];
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tools/config.h"
+#include "tools/config_words.h"
 
 struct unit {
 	const char *name;
@@ -80,7 +81,7 @@ parse_duration(const char *s, uint64_t *ns)
 int
 parse_style(const char *s, enum s3_style *out)
 {
-	static const char *const names[] = { [S3_AUTO] = "auto", [S3_PATH] = "path", [S3_VIRTUAL] = "virtual" };
+	static const char *const names[] = { S3_STYLE_WORDS(WORD_OF) };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (!strcmp(s, names[i])) {
