@@ -5,6 +5,7 @@
 
 #include "meta/chunk_change.h"
 #include "meta/compact_plan.h"
+#include "meta/compact_queue.h"
 #include "meta/fetch.h"
 #include "meta/flush.h"
 #include "meta/garbage.h"
@@ -14,18 +15,10 @@
 #include "reactor/reactor.h"
 #include "store/diskcache.h"
 
-#define CANDIDATES  1024             /* a core; what finds no place is found again when it is next written or loaded */
-#define WAYS        4
 #define PARTS       8                /* of sources, at once */
 #define PART_FRAMES 16               /* of all of them */
-#define BUSY_NS     (60 * SEC_NS)    /* a file that is written all the time waits no longer than this */
 #define LATER_NS    (500 * MSEC_NS)  /* memory is short, uploads are behind */
 #define FAILED_NS   (5 * SEC_NS)
-
-struct candidate {
-	uint64_t ino, gen, chunk;        /* ino 0: free */
-	uint64_t since_ns, due_ns;
-};
 
 /* Bytes of one block of a source, on their way to byte `at` of the new slice. */
 struct part {
@@ -47,15 +40,14 @@ struct compact {
 	uint64_t rate, delay_ns;         /* bytes a second; how long a chunk rests before its turn */
 	uint32_t max_bytes;
 	struct hist *time;
-	struct candidate candidate[CANDIDATES];
-	uint32_t ncandidates;
+	struct compact_queue queue;
 	struct timer timer;
 	struct op tick;
 	uint64_t not_before_ns;
 	bool stopping, running;
 
 	/* the chunk that is being looked at */
-	struct candidate at;             /* a copy; ino 0: none */
+	struct compact_candidate at;     /* taken out of the queue; ino 0: none */
 	bool again;                      /* it has changed meanwhile: another look at it later */
 	struct compact_plan plan;
 
@@ -93,21 +85,6 @@ static __thread struct compact *mine;
 
 /* ---- candidates */
 
-static struct candidate *
-candidate_find(struct compact *c, uint64_t ino, uint64_t chunk)
-{
-	uint64_t first = mix64(ino ^ mix64(chunk)) % (CANDIDATES / WAYS) * WAYS;
-	struct candidate *free = NULL;
-
-	for (struct candidate *x = &c->candidate[first]; x < &c->candidate[first + WAYS]; x++) {
-		if (x->ino == ino && x->chunk == chunk)
-			return x;
-		if (x->ino == 0)
-			free = x;
-	}
-	return free;
-}
-
 static void
 arm(struct compact *c, uint64_t due_ns)
 {
@@ -118,25 +95,19 @@ arm(struct compact *c, uint64_t due_ns)
 static void
 pending_changed(const struct compact *c)
 {
-	__atomic_store_n(&file_count()->compact_pending, c->ncandidates + (c->at.ino != 0), __ATOMIC_RELAXED);
+	__atomic_store_n(&file_count()->compact_pending, c->queue.n + (c->at.ino != 0), __ATOMIC_RELAXED);
 }
 
-/* It has waited since since_ns. */
-static void
-candidate_add(struct compact *c, uint64_t ino, uint64_t gen, uint64_t chunk, uint64_t since_ns)
+static bool
+candidate_add(struct compact *c, const struct compact_candidate *new)
 {
-	struct candidate *x = candidate_find(c, ino, chunk);
+	const struct compact_candidate *x = compact_queue_add(&c->queue, new, reactor_now_ns(), c->delay_ns);
 
-	if (!x)
-		return;
-	if (x->ino == 0 || x->gen != gen) {
-		c->ncandidates += x->ino == 0;
-		*x = (struct candidate){ .ino = ino, .gen = gen, .chunk = chunk, .since_ns = since_ns };
+	if (x) {
+		pending_changed(c);
+		arm(c, x->due_ns);
 	}
-	/* What is written again and again has its turn, too. */
-	x->due_ns = MIN(reactor_now_ns() + c->delay_ns, x->since_ns + BUSY_NS + c->delay_ns);
-	pending_changed(c);
-	arm(c, x->due_ns);
+	return x != NULL;
 }
 
 /* Cheap: it is told of every chunk that is loaded or written. */
@@ -150,20 +121,28 @@ note(const struct file *f, uint64_t chunk, uint32_t npieces)
 	if (c->at.ino == f->inode->ino && c->at.chunk == chunk)
 		c->again = true;
 	else
-		candidate_add(c, f->inode->ino, f->inode->attr.gen, chunk, reactor_now_ns());
+		candidate_add(c, &(struct compact_candidate){ .ino = f->inode->ino, .gen = f->inode->attr.gen, .chunk = chunk,
+			                                      .since_ns = reactor_now_ns() });
 }
 
-/* The one that is longest due; NULL: none is, *due_ns says when. */
-static struct candidate *
-candidate_due(struct compact *c, uint64_t *due_ns)
+bool
+compact_ask(uint64_t ino, uint64_t gen, uint64_t chunk)
 {
-	struct candidate *best = NULL;
+	struct compact *c = mine;
 
-	for (struct candidate *x = c->candidate; x < &c->candidate[CANDIDATES]; x++)
-		if (x->ino != 0 && (!best || x->due_ns < best->due_ns))
-			best = x;
-	*due_ns = best ? best->due_ns : 0;
-	return best && best->due_ns <= reactor_now_ns() ? best : NULL;
+	assert(shard_owns(ino));
+	if (c->stopping)
+		return true;
+	if (c->at.ino == ino && c->at.chunk == chunk)
+		return false;
+	return candidate_add(c, &(struct compact_candidate){ .ino = ino, .gen = gen, .chunk = chunk,
+		                                             .since_ns = reactor_now_ns(), .asked = true });
+}
+
+uint32_t
+compact_asked(void)
+{
+	return mine->queue.asked + (mine->at.ino != 0 && mine->at.asked);
 }
 
 /* ---- sources into buffers */
@@ -304,7 +283,7 @@ is_busy(const struct compact *c)
 {
 	const struct file *f = c->file;
 
-	return (f->flush || f->dirty.count > 0) && c->at.since_ns + BUSY_NS > reactor_now_ns();
+	return (f->flush || f->dirty.count > 0) && c->at.since_ns + COMPACT_BUSY_NS > reactor_now_ns();
 }
 
 /* The inode is here. */
@@ -402,15 +381,17 @@ release(struct compact *c)
 	c->get.inode = NULL;
 }
 
-/* The chunk is done, or its turn comes again. */
+/* The chunk is done, also for who asked for it, or its turn comes again. */
 static void
 leave(struct compact *c, bool later, uint64_t since_ns)
 {
-	struct candidate at = c->at;
+	struct compact_candidate at = c->at;
 
 	c->at.ino = 0;
+	at.since_ns = since_ns;
+	at.asked = false;
 	if (later && !c->stopping)
-		candidate_add(c, at.ino, at.gen, at.chunk, since_ns);
+		candidate_add(c, &at);
 	pending_changed(c);
 }
 
@@ -546,8 +527,8 @@ static void
 tick(struct op *op)
 {
 	struct compact *c = container_of(op, struct compact, tick);
-	struct candidate *x;
-	uint64_t due_ns, now = reactor_now_ns();
+	const struct compact_candidate *x;
+	uint64_t now = reactor_now_ns();
 
 	if (c->stopping || c->running)
 		return;
@@ -557,15 +538,13 @@ tick(struct op *op)
 		return;
 	}
 	if (c->at.ino == 0) {
-		x = candidate_due(c, &due_ns);
-		if (!x) {
-			if (c->ncandidates > 0)
-				arm(c, due_ns);
+		x = compact_queue_first(&c->queue);
+		if (!x || x->due_ns > now) {
+			if (x)
+				arm(c, x->due_ns);
 			return;
 		}
-		c->at = *x;
-		x->ino = 0;
-		c->ncandidates--;
+		c->at = compact_queue_take(&c->queue, x);
 		c->again = false;
 		c->plan.upto = 0;
 	}

@@ -3,7 +3,7 @@
  * Compaction: what lies in a chunk in many small pieces is written anew as one slice, in the background,
  * so that a reader needs one frame where it needed many.  On each core for the inodes that it owns.
  *
- *   note     a chunk was written or loaded, and has pieces enough (chunkmap_watch)
+ *   note     a chunk was written or loaded, and has pieces enough (chunkmap_watch); or somebody asks for it
  *   plan     which of them (compact_plan.h), some time later, and when nothing of the file is dirty
  *   copy     their bytes into buffers, frame by frame, each checked as a reader has it
  *   upload   one object of at most a block
@@ -22,6 +22,14 @@
 #define META_COMPACT_H
 
 #include "meta/file_core.h"
+
+/*
+ * On the core of the inode: looks at the chunk as soon as its turn comes, however lately it was written.  False: there is
+ * no room for it now, ask again.
+ */
+bool compact_ask(uint64_t ino, uint64_t gen, uint64_t chunk);
+/* So many of this core's that were asked for have not been looked at to their end. */
+uint32_t compact_asked(void);
 
 int  compact_init(uint64_t arena_bytes); /* per core */
 void compact_fini(void);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "meta/gc.h"
+#include "tools/compact_all.h"
 #include "tools/fsck.h"
 #include "tools/pending.h"
 
@@ -56,6 +57,14 @@ backup(struct MHD_Connection *conn)
 
 /* ?start=1 begins one. */
 static enum MHD_Result
+compact(struct MHD_Connection *conn)
+{
+	return answer(conn, MHD_HTTP_OK,
+		report_compact_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "start")));
+}
+
+/* ?start=1 begins one. */
+static enum MHD_Result
 fsck(struct MHD_Connection *conn)
 {
 	return answer(conn, MHD_HTTP_OK,
@@ -75,6 +84,7 @@ static const struct {
 	enum MHD_Result (*answer)(struct MHD_Connection *conn);
 } asks[] = {
 	{ "/backup", backup },
+	{ "/compact", compact },
 	{ "/flush", flush },
 	{ "/fsck", fsck },
 	{ "/gc", gc },
@@ -160,5 +170,6 @@ admin_stop(void)
 {
 	MHD_stop_daemon(admin.http);
 	fsck_stop();
+	compact_all_stop();
 	unlink(admin.path);
 }

@@ -14,6 +14,7 @@
 
 int cmd_backup(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_compact(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_flush(int argc, char **argv);
 int cmd_format(int argc, char **argv);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "tools/cmd.h"
 #include "tools/control_job.h"
@@ -45,20 +44,5 @@ show(const json_t *j)
 int
 cmd_fsck(int argc, char **argv)
 {
-	struct cmd_args a;
-	int res;
-
-	if (!cmd_take(argc, argv, 0, &a))
-		return a.status;
-	json_t *j = control_job("fsck", a.config, "/fsck?start=1", "/fsck", !a.json && isatty(STDERR_FILENO) ? progress : NULL);
-
-	if (!j)
-		return 1;
-	if (a.json)
-		json_dumpf(j, stdout, JSON_INDENT(2)), putchar('\n');
-	else
-		show(j);
-	res = number(j, "broken") > 0;
-	json_decref(j);
-	return res;
+	return control_job_main(argc, argv, "/fsck?start=1", "/fsck", progress, show, "broken");
 }

@@ -52,3 +52,25 @@ control_job(const char *cmd, const struct config *c, const char *start, const ch
 	}
 	return j;
 }
+
+int
+control_job_main(int argc, char **argv, const char *start, const char *url, void (*progress)(const json_t *j),
+                 void (*show)(const json_t *j), const char *bad)
+{
+	struct cmd_args a;
+	json_t *j;
+	int res;
+
+	if (!cmd_take(argc, argv, 0, &a))
+		return a.status;
+	j = control_job(argv[0], a.config, start, url, !a.json && isatty(STDERR_FILENO) ? progress : NULL);
+	if (!j)
+		return 1;
+	if (a.json)
+		json_dumpf(j, stdout, JSON_INDENT(2)), putchar('\n');
+	else
+		show(j);
+	res = json_integer_value(json_object_get(j, bad)) > 0;
+	json_decref(j);
+	return res;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Work that the server does in the background when it is asked to (gc, fsck): started, watched, and left alone. */
+/* Work that the server does in the background when it is asked to (gc, fsck, compact): started, watched, and left alone. */
 #ifndef TOOLS_CONTROL_JOB_H
 #define TOOLS_CONTROL_JOB_H
 
@@ -16,5 +16,11 @@ json_t *control_json(const char *cmd, const struct config *c, const char *url);
  */
 json_t *control_job(const char *cmd, const struct config *c, const char *start, const char *url,
                     void (*progress)(const json_t *j));
+/*
+ * All of a subcommand without options of its own: `show` prints the last answer for people.  Exit status 1 also where the
+ * number `bad` in it is not 0.
+ */
+int control_job_main(int argc, char **argv, const char *start, const char *url, void (*progress)(const json_t *j),
+                     void (*show)(const json_t *j), const char *bad);
 
 #endif

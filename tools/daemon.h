@@ -32,6 +32,8 @@ char *report_stats_json(const struct daemon *d);
 char *report_gc_json(const char *start, uint64_t age_s);
 /* What fsck found so far, or in its last run (tools/report_fsck.c); `start` begins one; likewise. */
 char *report_fsck_json(const struct daemon *d, bool start);
+/* What is merged so far, or was by the last one (tools/report_compact.c); `start` begins one; likewise. */
+char *report_compact_json(const struct daemon *d, bool start);
 /* What the metadata says of a file, and which objects it is in (tools/report_info.c); likewise. */
 char *report_info_json(const struct daemon *d, const char *path);
 /* Makes a copy of the metadata in the directory, which must not be there (tools/report_backup.c); likewise. */

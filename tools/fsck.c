@@ -5,12 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "meta/chunk.h"
 #include "reactor/log.h"
+#include "tools/chunk_walk.h"
 #include "tools/metadata.h"
 #include "tools/oncore.h"
 
-#define CHUNKS 64   /* of the metadata, a page */
 #define HEADS  32   /* of the object store at a time */
 #define SEEN   4096 /* packs that were found lately */
 
@@ -19,12 +18,6 @@ struct need {
 	struct obj_req req;
 	struct op_part part;
 	uint64_t ino, chunk, slice, off, len, pack, least; /* least: bytes that the object has, if it is whole */
-};
-
-struct chunk_val {
-	uint64_t ino, chunk;
-	uint8_t *val;
-	size_t len;
 };
 
 static struct {
@@ -38,8 +31,6 @@ static struct {
 	int nneeds;
 	struct op_join join;
 	uint64_t seen[SEEN];
-	struct chunk_val page[CHUNKS];
-	int nchunks;
 	uint64_t ino;            /* the last one */
 	const char *prefix;      /* of its share */
 } fsck = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -174,11 +165,12 @@ prefix_of(uint64_t ino)
 }
 
 static int
-check_chunk(const struct chunk_val *c)
+check_chunk(void *arg, const struct chunk_val *c)
 {
 	struct pieces p = { 0 };
 	int err = chunk_decode(c->val, c->len, &p);
 
+	(void)arg;
 	if (err == 0 && c->ino != fsck.ino) {
 		err = settle(); /* its objects may have another prefix */
 		fsck.ino = c->ino;
@@ -203,53 +195,14 @@ check_chunk(const struct chunk_val *c)
 	return err;
 }
 
-static int
-see_chunk(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
-{
-	struct chunk_val *c = &fsck.page[fsck.nchunks];
-
-	(void)arg;
-	if (klen != 17)
-		return 0;
-	*c = (struct chunk_val){ .ino = get_be64((const uint8_t *)key + 1), .chunk = get_be64((const uint8_t *)key + 9), .len = vlen };
-	c->val = malloc(vlen ? vlen : 1);
-	if (!c->val)
-		return -ENOMEM;
-	memcpy(c->val, val, vlen);
-	return ++fsck.nchunks == CHUNKS;
-}
-
-static int
-walk(void)
-{
-	struct kv_scan scan = { .fn = see_chunk };
-	int err = 0, more;
-
-	scan.from_len = (uint16_t)key_chunk(scan.from, 0, 0);
-	scan.to_len = 1;
-	scan.to[0] = 'C' + 1;
-	do {
-		fsck.nchunks = 0;
-		more = kv_scan_now(&scan);
-		if (more < 0)
-			err = more;
-		for (int i = 0; i < fsck.nchunks; i++) {
-			if (err == 0)
-				err = check_chunk(&fsck.page[i]);
-			free(fsck.page[i].val);
-		}
-		if (fsck.nchunks > 0)
-			scan.from_len = (uint16_t)key_chunk(scan.from, fsck.page[fsck.nchunks - 1].ino, fsck.page[fsck.nchunks - 1].chunk + 1);
-	} while (err == 0 && more > 0);
-	return err < 0 ? err : settle();
-}
-
 static void *
 run(void *arg)
 {
-	int err = walk();
+	int err = chunk_walk(check_chunk, NULL);
 
 	(void)arg;
+	if (err == 0)
+		err = settle();
 	if (err < 0)
 		log_warn("fsck ended early: %s", objstore_error(err));
 	pthread_mutex_lock(&fsck.lock);

@@ -122,6 +122,14 @@ static const struct cmd {
 	  "  --delete         deletes what is leaked; without it, it is only counted\n"
 	  "  --age DURATION   leaves what is younger, by the store's clock (1h)\n"
 	  "  --json           the counts as JSON\n" },
+	{ "compact", cmd_compact, "write anew what lies in many small pieces",
+	  "dittofs compact DIR [--json]\n"
+	  "dittofs compact --config FILE [--json]\n"
+	  "\n"
+	  "The running server merges the small pieces of all files, which it otherwise does for those\n"
+	  "that are written or read; no faster than compaction.rate, and not what is not uploaded\n"
+	  "yet (`dittofs flush DIR` before).  What is replaced is deleted in the background.\n"
+	  "Ctrl-C ends the waiting, not the merging.\n" },
 	{ "objbench", cmd_objbench, "does this object store do what it must, and how fast",
 	  "dittofs objbench file:///DIR|s3://BUCKET[/PREFIX]|VOLUME [options]\n"
 	  "\n"

@@ -9,7 +9,7 @@ v=$tmp/vol
 expect "no arguments"            2 'usage: dittofs COMMAND'   "$binary"
 expect "--help"                  0 'format .*make a volume'   "$binary" --help
 expect "unknown command"         2 "no command 'frobnicate'"  "$binary" frobnicate
-for c in format serve status flush fsck gc info backup config version; do
+for c in format serve status flush fsck gc compact info backup config version; do
 	expect "$c --help"       0 "usage: dittofs $c"        "$binary" $c --help
 	expect "$c --nonsense"   2 "usage: dittofs $c"        "$binary" $c --nonsense
 done
@@ -41,6 +41,7 @@ expect "config show"             0 'buffer_size: "512MiB"'    "$binary" config s
 expect "config show --json"      0 '"buffer_size": "512MiB"'  "$binary" config show --json "$v"
 expect "status without server"   1 'no server answers'        "$binary" status "$v"
 expect "gc without server"       1 'no server answers'        "$binary" gc "$v"
+expect "compact without server"  1 'no server answers'        "$binary" compact "$v"
 expect "flush without server"    1 'no server answers'        "$binary" flush "$v"
 expect "serve --listen nonsense" 1 'an address like'          "$binary" serve "$v" --listen nowhere
 expect "serve --cores nonsense"  1 'a number from 0'          "$binary" serve "$v" --cores many

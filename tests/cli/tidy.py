@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""info, fsck, gc and backup as an operator uses them, on a server with files in it.
+"""info, fsck, gc, compact and backup as an operator uses them, on a server with files in it.
 
     tests/cli/tidy.py --binary PATH            # objects in a directory
     tests/cli/tidy.py --binary PATH --s3       # in a bucket of tests/s3/rgw.sh
@@ -165,6 +165,29 @@ def an_object_is_gone(s, store):
     same(s, SIZES)
 
 
+def small_pieces_are_merged(s, store):
+    """Of a run that merges nothing by itself for an hour, and has not seen the file yet."""
+    f = s.mount.open("big")
+    data = bytearray(content("big", SIZES["big"]))
+    for off in range(0, MIB, 8192):
+        data[off:off + 4096] = content("piece%d" % off, 4096)
+        f.write(off, data[off:off + 4096])
+    s.run("flush")
+    pieces = len(json.loads(s.run("info", "/export/big", "--json"))["list"])
+    s.end()
+    s.start()
+    out = json.loads(s.run("compact", "--json"))
+    after = json.loads(s.run("info", "/export/big", "--json"))
+    assert pieces > 100 and len(after["list"]) < 10 and after["size"] == SIZES["big"], (pieces, after)
+    assert (out["worth"], out["waiting"], out["errors"]) == (1, 0, 0) and out["pieces_before"] > 100, out
+    assert s.mount.open("big").read(0, SIZES["big"] + 1) == data
+    out = s.run("compact")
+    assert re.match(r"0 of \d+ chunks had something to merge\n$", out), out
+    write(s, ["big"])
+    s.run("flush")
+    s.run("fsck")
+
+
 def an_object_is_leaked(s, store):
     store.put(LEAKED)
     assert json.loads(s.run("gc", "--delete", "--json"))["recent"]["objects"] >= 1
@@ -203,6 +226,14 @@ def the_metadata_is_lost(s, store):
     same(s, SIZES)
 
 
+def rested(vol):
+    with open(vol + "/dittofs.yaml") as f:
+        text = f.read()
+    assert "  delay: 2s " in text
+    with open(vol + "/dittofs.yaml", "w") as f:
+        f.write(text.replace("  delay: 2s ", "  delay: 1h ", 1))
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--binary", required=True)
@@ -217,8 +248,9 @@ def main():
         store.start()
         s = Server(os.path.realpath(a.binary), top + "/vol", store.env)
         s.run("format", *store.format)
+        rested(s.vol)
         s.start()
-        for step in all_there, an_object_is_gone, an_object_is_leaked, the_metadata_is_lost:
+        for step in all_there, an_object_is_gone, small_pieces_are_merged, an_object_is_leaked, the_metadata_is_lost:
             try:
                 step(s, store)
                 print("ok      ", step.__name__.replace("_", " "), flush=True)

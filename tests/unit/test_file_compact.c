@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <stdatomic.h>
 
+#include "meta/compact.h"
 #include "tests/fake/data_world.h"
 
 TestSuite(file_compact, .timeout = 600);
@@ -181,6 +182,57 @@ Test(file_compact, a_reader_shows_it)
 	check_bytes(f, SPAN);
 	EVENTUALLY(pieces(f) <= 2);
 	check_bytes(f, SPAN);
+	data_check();
+	data_stop();
+}
+
+struct ask {
+	struct fref f;
+	uint32_t asked;
+};
+
+static enum op_state
+start_ask(void *arg, struct op *op)
+{
+	struct ask *a = arg;
+	int res = compact_ask(a->f.ino, a->f.gen, 0) ? 0 : -EAGAIN;
+
+	a->asked = compact_asked();
+	return op_done(op, res);
+}
+
+static enum op_state
+start_asked(void *arg, struct op *op)
+{
+	(void)arg;
+	return op_done(op, (int)compact_asked());
+}
+
+/* Nobody reads it, and the time that it is to rest is not over: it is merged because somebody asks. */
+Test(file_compact, what_is_asked_for_is_merged_at_once)
+{
+	struct ask a = { 0 };
+
+	a.f = begin_with_pieces();
+	data_close();
+	data.file.compact_merge = 5;
+	data.file.compact_delay_ns = 1ull << 60;
+	data_open(2);
+	cr_assert(eq(int, rig_call(shard_owner(a.f.ino), start_ask, &a), 0));
+	cr_assert(eq(u32, a.asked, 1));
+	EVENTUALLY(rig_call(shard_owner(a.f.ino), start_asked, NULL) == 0);
+	cr_assert(le(u32, pieces(a.f), 2));
+	check_bytes(a.f, SPAN);
+	/* Again, and what is not there: done, with nothing merged. */
+	uint64_t merges = data_stats().compactions;
+
+	a.f.gen++;
+	cr_assert(eq(int, rig_call(shard_owner(a.f.ino), start_ask, &a), 0));
+	EVENTUALLY(rig_call(shard_owner(a.f.ino), start_asked, NULL) == 0);
+	a.f.gen--;
+	cr_assert(eq(int, rig_call(shard_owner(a.f.ino), start_ask, &a), 0));
+	EVENTUALLY(rig_call(shard_owner(a.f.ino), start_asked, NULL) == 0);
+	cr_assert(eq(u64, data_stats().compactions, merges));
 	data_check();
 	data_stop();
 }

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/compact_all.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "meta/compact.h"
+#include "meta/compact_plan.h"
+#include "reactor/log.h"
+#include "tools/chunk_walk.h"
+#include "tools/metadata.h"
+#include "tools/oncore.h"
+
+#define ASK_US 20000 /* while there is no room, and until all is done */
+
+static struct {
+	pthread_mutex_t lock;        /* of the report */
+	struct compact_all_report report, before; /* before: the counters when it began */
+	pthread_t thread;
+	bool made, stopping;         /* thread is to be joined; it is to end */
+	const struct daemon *daemon;
+	struct compact_rule rule;
+	struct compact_plan plan;    /* the thread's own */
+} all = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool
+is_stopping(void)
+{
+	return __atomic_load_n(&all.stopping, __ATOMIC_ACQUIRE);
+}
+
+/* The cores' counters since their start. */
+static struct compact_all_report
+counters(void)
+{
+	struct compact_all_report r = { 0 };
+
+	for (int i = 0; i < all.daemon->cores; i++) {
+		const struct file_stats *s = file_stats(i);
+
+		r.merges += s->compactions;
+		r.bytes += s->compacted_bytes;
+		r.pieces_before += s->compacted_pieces;
+		r.pieces_after += s->compacted_into;
+		r.errors += s->compact_errors;
+	}
+	return r;
+}
+
+/* Under the lock. */
+static void
+report_merged(void)
+{
+	struct compact_all_report now = counters(), *r = &all.report;
+
+	r->merges = now.merges - all.before.merges;
+	r->bytes = now.bytes - all.before.bytes;
+	r->pieces_before = now.pieces_before - all.before.pieces_before;
+	r->pieces_after = now.pieces_after - all.before.pieces_after;
+	r->errors = now.errors - all.before.errors;
+}
+
+/* ---- on the cores */
+
+struct ask {
+	uint64_t ino, gen, chunk;
+	bool taken;
+	uint32_t asked;
+};
+
+static enum op_state
+ask_for(void *arg, struct op *op)
+{
+	struct ask *a = arg;
+
+	a->taken = compact_ask(a->ino, a->gen, a->chunk);
+	return op_done(op, 0);
+}
+
+static enum op_state
+ask_asked(void *arg, struct op *op)
+{
+	((struct ask *)arg)->asked = compact_asked();
+	return op_done(op, 0);
+}
+
+/* How many are still to be looked at. */
+static uint64_t
+waiting(void)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < all.daemon->cores; i++) {
+		struct ask a = { 0 };
+
+		on_core(i, ask_asked, &a);
+		n += a.asked;
+	}
+	pthread_mutex_lock(&all.lock);
+	all.report.waiting = n;
+	pthread_mutex_unlock(&all.lock);
+	return n;
+}
+
+/* ---- the walk */
+
+static bool
+is_worth(const struct chunk_val *c)
+{
+	struct pieces p = { 0 };
+	bool worth = chunk_decode(c->val, c->len, &p) == 0 && compact_may(p.n, &all.rule) &&
+	             compact_next(&p, &all.rule, 0, PLAN_BYTES_LEAST, &all.plan);
+
+	pieces_fini(&p);
+	return worth;
+}
+
+static int
+see(void *arg, const struct chunk_val *c)
+{
+	struct ask a = { .ino = c->ino, .chunk = c->chunk };
+	struct attr attr;
+	bool worth = is_worth(c) && metadata_attr(c->ino, &attr) == 0; /* else a removed file's */
+
+	(void)arg;
+	pthread_mutex_lock(&all.lock);
+	all.report.chunks++;
+	all.report.worth += worth;
+	pthread_mutex_unlock(&all.lock);
+	while (worth && !is_stopping()) {
+		a.gen = attr.gen;
+		on_core(shard_owner(a.ino), ask_for, &a);
+		if (a.taken)
+			break;
+		waiting();
+		usleep(ASK_US);
+	}
+	return is_stopping() ? -ECANCELED : 0;
+}
+
+static void *
+run(void *arg)
+{
+	struct compact_all_report r;
+	int err = chunk_walk(see, NULL);
+
+	(void)arg;
+	while (err == 0 && waiting() > 0) {
+		usleep(ASK_US);
+		err = is_stopping() ? -ECANCELED : 0;
+	}
+	pthread_mutex_lock(&all.lock);
+	report_merged();
+	all.report.err = err;
+	all.report.running = false;
+	r = all.report;
+	pthread_mutex_unlock(&all.lock);
+	log_info("compaction of all files%s: %lu of %lu chunks had something to merge, %lu pieces became %lu", err < 0 ? " ended early" : "",
+		r.worth, r.chunks, r.pieces_before, r.pieces_after);
+	return NULL;
+}
+
+/* ---- from the admin thread */
+
+static void
+forget_last(void)
+{
+	if (all.made)
+		pthread_join(all.thread, NULL);
+	all.made = false;
+	all.report = (struct compact_all_report){ 0 };
+}
+
+int
+compact_all_start(const struct daemon *d)
+{
+	pthread_mutex_lock(&all.lock);
+	bool busy = all.report.running;
+
+	pthread_mutex_unlock(&all.lock);
+	if (busy)
+		return -EBUSY;
+	all.rule = (struct compact_rule){ .merge = d->config->compact_merge, .gathered = d->config->compact_gathered };
+	if (all.rule.merge == 0)
+		return -ENOTSUP;
+	forget_last();
+	all.daemon = d;
+	all.before = counters();
+	all.report.running = true;
+	all.made = pthread_create(&all.thread, NULL, run, NULL) == 0;
+	all.report.running = all.made;
+	return all.made ? 0 : -EAGAIN;
+}
+
+void
+compact_all_stop(void)
+{
+	__atomic_store_n(&all.stopping, true, __ATOMIC_RELEASE);
+	forget_last();
+}
+
+void
+compact_all_look(struct compact_all_report *r)
+{
+	pthread_mutex_lock(&all.lock);
+	if (all.report.running)
+		report_merged();
+	*r = all.report;
+	pthread_mutex_unlock(&all.lock);
+}
