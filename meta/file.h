@@ -173,7 +173,7 @@ struct file_opts {
 	uint32_t max_files;       /* with data in memory, a core */
 	uint32_t max_extents;     /* a core */
 	uint64_t write_wait_ns;   /* how long a WRITE waits for room, and who waits for the object store, before JUKEBOX */
-	uint64_t garbage_delay_ns; /* readers may still be at what was deleted */
+	uint64_t garbage_delay_ns; /* readers may still be at what was deleted, and a backup names it */
 	/* Merging of slices (compact_plan.h) */
 	uint32_t compact_merge;    /* a frame in which so many are to be merged is worth it; 0: none is */
 	uint32_t compact_gathered; /* and so many pieces of a chunk */

@@ -267,6 +267,11 @@ take_all(struct loader *l, const struct raw *r)
 		take_duration(l, "compaction.delay", r->compaction->delay, &c->compact_delay_ns, hour);
 		take_size(l, "compaction.rate", r->compaction->rate, &c->compact_rate, 1 * MIB, 1024 * GIB);
 	}
+	if (r->garbage) {
+		take_duration(l, "garbage.keep", r->garbage->keep, &c->garbage_keep_ns, 366 * 24 * hour);
+		if (c->garbage_keep_ns < GARBAGE_KEEP_LEAST_NS)
+			config_file_bad(&l->file, "garbage.keep", "too short: readers may still be at it, so at least 5s");
+	}
 	if (r->shutdown) {
 		if (r->shutdown->drain)
 			c->drain = *r->shutdown->drain;
@@ -301,6 +306,7 @@ set_defaults(struct config *c)
 		.compact_gathered = 100,
 		.compact_delay_ns = 2000000000,
 		.compact_rate = 64 * MIB,
+		.garbage_keep_ns = 15000000000,
 		.drain = true,
 		.cache_bytes = 100 * GIB,
 		.cache_free = 0.1,

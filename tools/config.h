@@ -19,6 +19,7 @@
 #define CONFIG_SHARES_MAX 32
 #define CONFIG_CACHE_DIR_MAX 960
 #define CONFIG_FILE "dittofs.yaml"
+#define GARBAGE_KEEP_LEAST_NS 5000000000u
 
 struct config {
 	char file[4096];                              /* where it came from */
@@ -55,6 +56,7 @@ struct config {
 	uint32_t max_pending, uploads;                /* files; PUTs in flight; all cores */
 	uint32_t compact_merge, compact_gathered;     /* compaction.merge, .gathered; merge 0: none */
 	uint64_t compact_delay_ns, compact_rate;      /* bytes a second, all cores */
+	uint64_t garbage_keep_ns;                     /* garbage.keep */
 	bool drain;
 	bool take_over;                               /* serve --take-over; not in the file */
 	uint64_t drain_limit_ns;                      /* 0: none */

@@ -86,6 +86,9 @@ static const cyaml_schema_field_t compaction_fields[] = {
 	CYAML_FIELD_UINT_PTR("gathered", CYAML_FLAG_POINTER | OPT, struct raw_compaction, gathered),
 	STR("delay", struct raw_compaction, delay), STR("rate", struct raw_compaction, rate), CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t garbage_fields[] = {
+	STR("keep", struct raw_garbage, keep), CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t shutdown_fields[] = {
 	CYAML_FIELD_BOOL_PTR("drain", CYAML_FLAG_POINTER | OPT, struct raw_shutdown, drain),
 	STR("drain_limit", struct raw_shutdown, drain_limit), CYAML_FIELD_END,
@@ -113,7 +116,7 @@ static const cyaml_schema_field_t fields[] = {
 	                     wake_names, ARRAY_LEN(wake_names)),
 	CYAML_FIELD_ENUM_PTR("log_level", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw, log_level,
 	                     level_names, ARRAY_LEN(level_names)),
-	SECTION(paths), SECTION(memory), SECTION(network), SECTION(cache), SECTION(writeback), SECTION(compaction), SECTION(shutdown), SECTION(s3),
+	SECTION(paths), SECTION(memory), SECTION(network), SECTION(cache), SECTION(writeback), SECTION(compaction), SECTION(garbage), SECTION(shutdown), SECTION(s3),
 	CYAML_FIELD_SEQUENCE("shares", CYAML_FLAG_POINTER, struct raw, shares, &share_schema, 1, CONFIG_SHARES_MAX),
 	CYAML_FIELD_END,
 };

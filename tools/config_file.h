@@ -37,6 +37,7 @@ struct raw_cache {
 	uint32_t *prefetch;
 };
 struct raw_compaction { uint32_t *merge, *gathered; char *delay, *rate; };
+struct raw_garbage { char *keep; };
 struct raw_shutdown { bool *drain; char *drain_limit; };
 struct raw_s3 {
 	char *endpoint, *region, *credentials_file, *profile, *ca_file, *congestion, *timeout, *hedge_after;
@@ -58,6 +59,7 @@ struct raw {
 	struct raw_cache *cache;
 	struct raw_writeback *writeback;
 	struct raw_compaction *compaction;
+	struct raw_garbage *garbage;
 	struct raw_shutdown *shutdown;
 	struct raw_s3 *s3;
 	struct raw_share *shares;

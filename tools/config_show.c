@@ -60,7 +60,7 @@ config_tree(const struct config *c)
 			"read_only", s->read_only, "squash", export_squash_name(s->squash),
 			"anon_uid", (json_int_t)s->anon_uid, "anon_gid", (json_int_t)s->anon_gid));
 	}
-	char size[7][32], time[5][32];
+	char size[7][32], time[6][32];
 
 	snprintf(size[0], 32, "%" PRIu64 "MiB", c->buffer_bytes / MIB);
 	snprintf(size[1], 32, "%" PRIu64 "MiB", c->metadata_cache_bytes / MIB);
@@ -73,9 +73,10 @@ config_tree(const struct config *c)
 	snprintf(time[2], 32, "%" PRIu64 "ms", c->upload_delay_ns / 1000000);
 	snprintf(size[5], 32, "%" PRIu64 "MiB", c->compact_rate / MIB);
 	snprintf(time[4], 32, "%" PRIu64 "ms", c->compact_delay_ns / 1000000);
+	snprintf(time[5], 32, "%" PRIu64 "ms", c->garbage_keep_ns / 1000000);
 	snprintf(time[3], 32, "%" PRIu64 "ms", c->drain_limit_ns / 1000000);
 	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I, s:I},"
-	                 " s:{s:s, s:s, s:s, s:s, s:I, s:b}, s:o, s:{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:{s:i, s:i, s:s, s:s}, s:o, s:{s:b, s:s}, s:o}",
+	                 " s:{s:s, s:s, s:s, s:s, s:I, s:b}, s:o, s:{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:{s:i, s:i, s:s, s:s}, s:{s:s}, s:o, s:{s:b, s:s}, s:o}",
 		"version", 1, "listen", listen, "cores", (int)c->cores, "core_wake", wakes[c->core_wake], "log_level", levels[c->log_level],
 		"paths", "meta", c->meta, "journal", c->journal, "cache", c->cache, "objects", c->objects, "control", c->control,
 		"memory", "buffer_size", size[0], "metadata_cache", size[1], "inodes", (json_int_t)c->inodes,
@@ -89,6 +90,7 @@ config_tree(const struct config *c)
 			"uploads", (int)c->uploads,
 		"compaction", "merge", (int)c->compact_merge, "gathered", (int)c->compact_gathered, "delay", time[4],
 			"rate", size[5],
+		"garbage", "keep", time[5],
 		"s3", s3_tree(c), "shutdown", "drain", c->drain, "drain_limit", time[3], "shares", shares);
 }
 
@@ -224,6 +226,11 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"  gathered: 100            # from so many pieces in 64 MiB on, each MiB too with 16 or more\n"
 		"  delay: 2s                # after it was last uploaded, or first read\n"
 		"  rate: 64MiB              # a second at most, all cores together\n"
+		"\n"
+		"# What nobody needs any more (removed, overwritten, merged) stays in the object store for a while: a backup of\n"
+		"# the metadata (dittofs backup) that is younger than this is whole.\n"
+		"garbage:\n"
+		"  keep: 15s                # 5s at least, for readers who are still at it; 168h: backups of the last week\n"
 		"\n"
 		"# For objects in s3://: AWS, or what speaks its protocol.  Secrets never stand here: they come from\n"
 		"# AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or from a file of mode 0600.\n"

@@ -96,8 +96,9 @@ static const struct cmd {
 	  "object store: `dittofs flush DIR` before uploads all.  Copy TO elsewhere.\n"
 	  "\n"
 	  "To go back to it: no server runs, TO takes the place of the metadata directory (paths.meta),\n"
-	  "and the journal directory is emptied.  What was deleted or overwritten since then may be\n"
-	  "gone from the object store; reading it is an I/O error.\n" },
+	  "and the journal directory is emptied.  What was deleted, overwritten or merged\n"
+	  "since then is gone from the object store once garbage.keep (15s) is over; reading it is an\n"
+	  "I/O error.  Set that to the age of the oldest backup that you may go back to.\n" },
 	{ "info", cmd_info, "what a file consists of",
 	  "dittofs info DIR PATH [--json]\n"
 	  "dittofs info --config FILE PATH [--json]\n"
