@@ -15,7 +15,7 @@ LIBS3   = 0
 CRASH_POINTS_debug   = 1
 CRASH_POINTS_release = 0
 
-PKGS      = liburing libtirpc rocksdb libisal libxxhash libbsd-overlay libcyaml jansson libmicrohttpd libcurl yaml-0.1 libnfs expat libcrypto
+PKGS      = liburing libtirpc rocksdb libisal libxxhash liblz4 libzstd libbsd-overlay libcyaml jansson libmicrohttpd libcurl yaml-0.1 libnfs expat libcrypto
 TEST_PKGS = criterion
 
 STD   = -std=gnu11
@@ -27,7 +27,7 @@ OPT_debug   = -O1 -g3 -fno-omit-frame-pointer
 OPT_release = -O2 -g -fno-omit-frame-pointer -flto=auto
 
 # Debian 12 packages that the build, the tests and the benchmarks need (make deps).
-DEPS_BUILD = gcc libc6-dev pkg-config liburing-dev libtirpc-dev librocksdb-dev libisal-dev libxxhash-dev \
+DEPS_BUILD = gcc libc6-dev pkg-config liburing-dev libtirpc-dev librocksdb-dev libisal-dev libxxhash-dev liblz4-dev libzstd-dev \
              libbsd-dev libcyaml-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libyaml-dev libnfs-dev \
              libexpat1-dev libssl-dev systemtap-sdt-dev
 DEPS_TEST  = libcriterion-dev clang-14 libclang-rt-14-dev python3 git rsync sqlite3 fio \

@@ -321,7 +321,7 @@ upload(struct compact *c)
 	c->block = (struct upload_block){ .slice = c->slice, .plain = c->plan.bytes, .part = c->ref,
 		                          .nparts = (int)c->nbufs };
 	c->upload = (struct upload){ .store = file_options()->store, .prefix = share_prefix(c->share),
-		                     .uuid = file_volume()->uuid, .block = &c->block, .nblocks = 1 };
+		                     .uuid = file_volume()->uuid, .how = *share_how(c->share), .block = &c->block, .nblocks = 1 };
 	return upload_run(&c->upload, &c->step);
 }
 

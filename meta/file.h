@@ -11,7 +11,9 @@
 #define META_FILE_H
 
 #include "meta/meta.h"
+#include "meta/usage.h"
 #include "reactor/reactor.h"
+#include "store/frame.h"
 
 #define FILE_IO_MAX (1 * MIB) /* rtmax and wtmax */
 #define FILE_SIZE_MAX ((uint64_t)1 << 50)
@@ -163,6 +165,7 @@ struct file_opts {
 	int uploads;              /* in flight, a core */
 	bool remote;              /* durability: see struct file_sync */
 	struct objstore *store;
+	struct frame_how how[SHARES_MAX]; /* by share: how new data is stored; needs frame_start where that is encoded */
 	uint64_t readahead_bytes; /* of a file that is read in order; 0: none */
 	uint64_t slice_floor;     /* no slice id is below: those are of former owners of the objects (store/claim.h) */
 	double journal_free;      /* the journal does not grow where less than this part of its disk is free */
@@ -207,6 +210,7 @@ struct file_stats {
 	uint64_t reads, writes, commits, read_bytes, write_bytes;
 	uint64_t dirty_bytes, dirty_files, journal_used_bytes, journal_bytes;
 	uint64_t uploaded_bytes, uploaded_objects, upload_errors, uploading;
+	uint64_t uploaded_plain_bytes; /* of file data: as clients wrote it, in uploaded_bytes as it was encoded */
 	uint64_t cache_hits, cache_misses, cache_bytes;
 	uint64_t pages_copied;    /* from another core's memory, for a READ (file_read_look); each is a hit, too */
 	uint64_t deleted_objects, garbage;

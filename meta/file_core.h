@@ -115,6 +115,8 @@ const struct file_opts *file_options(void);
 const struct volume *file_volume(void);
 /* The prefix of a share's objects; any thread. */
 const char *share_prefix(uint32_t share);
+/* How its new frames are made; any thread. */
+const struct frame_how *share_how(uint32_t share);
 int share_count(void);
 const char *share_prefix_at(int i);
 uint64_t file_epoch(void);

@@ -97,6 +97,12 @@ share_prefix(uint32_t share)
 	return run.nshares ? run.share[0].prefix : "";
 }
 
+const struct frame_how *
+share_how(uint32_t share)
+{
+	return &run.opts.how[share < SHARES_MAX ? share : 0];
+}
+
 int
 share_count(void)
 {

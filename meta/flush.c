@@ -405,6 +405,15 @@ flush_quit(void)
 
 /* ---- start and end */
 
+static bool
+is_encoding(void)
+{
+	for (uint32_t i = 0; i < SHARES_MAX; i++)
+		if (frame_room_bytes(share_how(i), 1) > 0)
+			return true;
+	return false;
+}
+
 int
 flush_init(uint64_t arena_bytes)
 {
@@ -414,8 +423,8 @@ flush_init(uint64_t arena_bytes)
 	if (!c)
 		return -ENOMEM;
 	flush_core = c;
-	/* All of them together take no more than BUF_DRAIN has for itself. */
-	c->load_budget = arena_bytes / 8 / FLUSHES;
+	/* All of them together take no more than BUF_DRAIN has for itself, and leave an upload room for its encoded frames. */
+	c->load_budget = (arena_bytes / 8 - (is_encoding() ? MIN(arena_bytes / 16, BLOCK_BYTES) : 0)) / FLUSHES;
 	/* Half of the buffers, so that the journal's room and not theirs makes writers wait for a slow store. */
 	c->own_budget = MAX(arena_bytes / 2 / (FLUSHES - FLUSH_ROUNDS), BLOCK_BYTES);
 	/* Before memory makes writers wait, which is at three quarters (BUF_INGEST). */

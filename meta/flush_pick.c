@@ -420,6 +420,7 @@ objects_set(struct flush *fl, uint64_t id)
 		o->upload.store = file_options()->store;
 		o->upload.prefix = share_prefix(fl->share);
 		o->upload.uuid = file_volume()->uuid;
+		o->upload.how = *share_how(fl->share);
 		o->upload.pack = pack ? fl->pack : 0;
 		o->upload.block = one;
 		o->upload.nblocks = pack ? (int)fl->nsmall : 1;

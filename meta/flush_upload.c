@@ -110,6 +110,7 @@ object_done(struct flush_object *o, int res)
 {
 	struct flush *fl = o->flush;
 	struct file_stats *s = file_count();
+	uint64_t plain = 0;
 
 	fl->uploading--;
 	s->uploading = --flush_core->uploading;
@@ -119,9 +120,12 @@ object_done(struct flush_object *o, int res)
 		return;
 	}
 	o->state = OBJECT_DONE;
+	for (int i = 0; i < o->upload.nblocks; i++)
+		plain += o->upload.block[i].plain;
 	s->uploaded_objects++;
 	s->uploaded_bytes += o->upload.stored;
-	rate_add(s, o->upload.stored);
+	s->uploaded_plain_bytes += plain;
+	rate_add(s, plain); /* what is dirty is counted so, too */
 	flush_worked();
 	if (++fl->uploaded < fl->nobjects)
 		return;

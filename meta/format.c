@@ -6,6 +6,7 @@
 
 #include "meta/usage.h"
 #include "meta/meta.h"
+#include "store/codec.h"
 
 /* Below are the roots. */
 #define FIRST_INO 64
@@ -86,6 +87,8 @@ share_seen(void *arg, const void *key, size_t klen, const void *val, size_t vlen
 	l->err = share_decode(&l->v[l->n], val, vlen);
 	if (!l->err && (l->v[l->n].id == 0 || l->v[l->n].id >= SHARES_MAX))
 		l->err = -E_DAMAGED;
+	if (!l->err && !codec_valid(&(struct codec_choice){ l->v[l->n].codec, l->v[l->n].level }))
+		l->err = -E_FORMAT;
 	l->n++;
 	return l->err;
 }

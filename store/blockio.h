@@ -9,6 +9,7 @@
 
 #include "reactor/buf.h"
 #include "store/block.h"
+#include "store/frame.h"
 #include "store/objstore.h"
 
 /* A block to upload: its plain bytes as pieces, in order, lent until the op resumes. */
@@ -26,6 +27,7 @@ struct upload {
 	struct objstore *store;
 	const char *prefix;
 	const uint8_t *uuid;       /* 16 bytes */
+	struct frame_how how;
 	uint64_t pack;             /* id; 0: own object, one block */
 	struct upload_block *block;
 	int nblocks;
@@ -43,7 +45,8 @@ void upload_fini(void);
 /*
  * Sums of plain: at most BLOCK_BYTES; of the lengths of a block's parts: its plain.
  * op->res 0 when the object is durable in the store, else as PUT has it (objstore.h);
- * it may be run again, and replaces what it left.
+ * it may be run again, and replaces what it left.  Where frames are encoded it takes buffers (BUF_DRAIN) of as many bytes
+ * until the object is there, and waits in line for them holding none.
  */
 enum op_state upload_run(struct upload *u, struct op *op);
 

@@ -23,6 +23,9 @@
 #define NAMES_MIN  1048576u
 #define NAMES_MAX  (1u << 30)
 
+#define HELPERS     4 /* threads for what blocks */
+#define HELPERS_MAX 64
+
 struct bringup {
 	struct daemon d;
 	struct server_opts server;
@@ -174,6 +177,32 @@ names_in_memory(const struct config *c)
 	return (uint32_t)MAX(NAMES_MIN, MIN(NAMES_MAX, memsize_bytes() / 8 / NAME_BYTES));
 }
 
+/* Two a core more where frames are encoded, so that what blocks is not left without. */
+static int
+helpers(const struct volume_open *v, int cores)
+{
+	bool encoding = false;
+
+	for (int i = 0; i < v->nshares; i++)
+		encoding |= v->shares[i].codec != CODEC_RAW;
+	return encoding ? MIN(HELPERS + 2 * cores, HELPERS_MAX) : HELPERS;
+}
+
+/* Old frames are decoded, whatever is done with new ones. */
+static int
+frames_start(const struct volume_open *v, int threads, char why[256])
+{
+	uint32_t level = 0;
+	int err;
+
+	for (int i = 0; i < v->nshares; i++)
+		level = MAX(level, v->shares[i].level);
+	err = frame_start(threads, level);
+	if (err < 0)
+		snprintf(why, 256, "no memory for compression");
+	return err;
+}
+
 int
 daemon_run(struct config *c, char why[256])
 {
@@ -205,7 +234,7 @@ daemon_run(struct config *c, char why[256])
 		.volume = &b.d.vol.vol, .shares = b.d.vol.shares,
 		.nshares = b.d.vol.nshares, .objects_path = strncmp(c->objects, "file://", 7) ? NULL : c->objects + 7,
 	};
-	const struct file_opts file = {
+	struct file_opts file = {
 		.journal_dir = c->journal, .journal_bytes = c->journal_bytes, .upload_delay_ns = c->upload_delay_ns,
 		.uploads = (int)MAX(1, c->uploads / cores), .store = b.d.vol.store, .slice_floor = claim_slice_floor(epoch),
 		.readahead_bytes = c->prefetch * 32 * MIB, .remote = c->remote, .journal_free = c->journal_free,
@@ -222,7 +251,7 @@ daemon_run(struct config *c, char why[256])
 	const struct reactor_opts reactor = {
 		.cores = b.d.cores, .busy_poll_us = (uint32_t)(c->busy_poll_ns / 1000), .wake = c->core_wake, .buf_bytes = c->buffer_bytes,
 		.max_conns = MAX(16, c->max_connections / cores), .pin = true, .touch = true,
-		.init = core_init, .fini = core_fini, .arg = &b,
+		.worker_threads = helpers(&b.d.vol, b.d.cores), .init = core_init, .fini = core_fini, .arg = &b,
 	};
 
 	b.server = (struct server_opts){
@@ -230,6 +259,8 @@ daemon_run(struct config *c, char why[256])
 		.gather_bytes = (uint32_t)MAX(1, c->gather_bytes), .idle_timeout_ns = c->idle_timeout_ns, .exports = c->shares, .nexports = (int)c->nshares,
 		.volume = &b.d.vol.vol, .rpcbind = c->rpcbind, .max_conns = reactor.max_conns,
 	};
+	for (int i = 0; i < b.d.vol.nshares; i++)
+		file.how[b.d.vol.shares[i].id] = volume_how(&b.d.vol.shares[i]);
 	for (unsigned i = 0; i < c->ncache_dirs; i++)
 		disk.dir[i] = c->cache_dir[i];
 	memcpy(disk.uuid, b.d.vol.vol.uuid, sizeof(disk.uuid));
@@ -239,6 +270,8 @@ daemon_run(struct config *c, char why[256])
 		snprintf(why, 256, "cannot open the cache directories: %s", strerror(-err));
 		goto close;
 	}
+	if ((err = frames_start(&b.d.vol, reactor.cores + reactor.worker_threads, why)) < 0)
+		goto close;
 	if ((err = reactor_start(&reactor, why)) < 0) {
 		if (b.why[0])
 			memcpy(why, b.why, 256);
@@ -252,6 +285,7 @@ daemon_run(struct config *c, char why[256])
 	reactor_stop();
 	reactor_join();
 close:
+	frame_stop();
 	diskcache_close();
 	volume_close(&b.d.vol);
 	if (err == 0)

@@ -211,6 +211,7 @@ report_json(const struct daemon *d)
 
 		f.journal_used_bytes += s->journal_used_bytes, f.journal_bytes += s->journal_bytes;
 		f.uploading += s->uploading, f.uploaded_bytes += s->uploaded_bytes;
+		f.uploaded_plain_bytes += s->uploaded_plain_bytes;
 		f.uploaded_objects += s->uploaded_objects, f.upload_errors += s->upload_errors;
 		f.cache_hits += s->cache_hits, f.cache_misses += s->cache_misses, f.cache_bytes += s->cache_bytes;
 		f.pages_copied += s->pages_copied;

@@ -86,6 +86,12 @@ unlock:
 	return err;
 }
 
+struct frame_how
+volume_how(const struct share_rec *share)
+{
+	return (struct frame_how){ .choice = { share->codec, share->level } };
+}
+
 void
 volume_close(struct volume_open *v)
 {

@@ -32,6 +32,8 @@ int volume_format(const struct config *c, char why[256]);
  */
 int  volume_open(struct volume_open *v, struct config *c, int cores, char why[256]);
 void volume_close(struct volume_open *v);
+/* How the share's new frames are made. */
+struct frame_how volume_how(const struct share_rec *share);
 /* Reactors running: each share's marker object must name this volume. */
 int  volume_check_markers(const struct volume_open *v, struct objstore *store, char why[256]);
 /*

@@ -129,7 +129,11 @@ data_try_open(int cores)
 	if (res == 0)
 		res = diskcache_open(&data.disk);
 	if (res == 0)
+		res = frame_start(cores + r.worker_threads, CODEC_LEVEL_MAX);
+	if (res == 0)
 		res = reactor_start(&r, data.why);
+	if (res < 0)
+		frame_stop();
 	return res;
 }
 
@@ -211,6 +215,7 @@ data_close(void)
 	for (int i = 0; i < data.cores; i++)
 		cr_assert(eq(int, rig_call(i, start_stop, NULL), 0));
 	rig_stop();
+	frame_stop();
 	diskcache_close();
 	kv_close();
 	objstore_close(data.store);
@@ -467,6 +472,7 @@ data_stats(void)
 		sum.dirty_bytes += s->dirty_bytes;
 		sum.dirty_files += s->dirty_files;
 		sum.uploaded_bytes += s->uploaded_bytes;
+		sum.uploaded_plain_bytes += s->uploaded_plain_bytes;
 		sum.uploaded_objects += s->uploaded_objects;
 		sum.upload_errors += s->upload_errors;
 		sum.deleted_objects += s->deleted_objects;

@@ -22,9 +22,13 @@ is_cached(uint64_t slice, uint32_t frame)
 
 /* ---- objects: the bytes of each block tell slice and place */
 
+#define ENCODED 100 /* slices from here on are stored in frames of every kind */
+
 static uint8_t
 byte_at(uint64_t slice, uint64_t off)
 {
+	if (slice >= ENCODED)
+		return (uint8_t)(slice * 31 + off / 500 + off % 7);
 	return (uint8_t)((slice * 31 + off * 7 + (off >> 8) * 13 + (off >> 16) * 101) ^ (off >> 3));
 }
 
@@ -41,6 +45,33 @@ block_bytes(uint64_t slice, uint64_t index)
 	k->slice = slice;
 	k->index = index;
 	return k->bytes;
+}
+
+/* What is in the object: as above, or of three frames one raw, one by lz4, one by zstd. */
+struct stored {
+	struct block_rec rec;
+	uint8_t bytes[BLOCK_BYTES];
+};
+
+static const struct stored *
+block_stored(uint64_t slice, uint32_t index, uint32_t plain)
+{
+	static struct known { uint64_t slice; uint32_t index, plain; struct stored s; } known[3], *k;
+
+	k = &known[(slice + index) % ARRAY_LEN(known)];
+	if (k->slice == slice && k->index == index && k->plain == plain)
+		return &k->s;
+	*k = (struct known){ slice, index, plain, { .rec = { .plain = plain } } };
+	for (uint32_t at = 0; at < plain; at += FRAME_BYTES) {
+		struct block_rec *rec = &k->s.rec;
+		struct frame_how how = { .choice = { slice < ENCODED ? CODEC_RAW : (enum codec)(rec->nframes % 3), rec->nframes % 3 == 2 } };
+		struct frame_rec *f = &rec->frame[rec->nframes++];
+		const uint8_t *stored = frame_encode(&how, block_bytes(slice, index) + at, MIN(plain - at, FRAME_BYTES), f);
+
+		memcpy(k->s.bytes + rec->stored, stored, f->stored);
+		rec->stored += f->stored;
+	}
+	return &k->s;
 }
 
 enum how { WELL, MISSING, DAMAGED, SHORT, BROKEN, AWAY };
@@ -79,42 +110,21 @@ read_object(struct obj_req *r, unsigned how)
 	};
 	const char *base = strrchr(r->name, '/');
 	unsigned long slice, index;
+	unsigned plain;
 	uint64_t len = 0;
+	const struct stored *s;
 
 	judge(r, how);
-	cr_assert(eq(int, sscanf(base, "/%lu_%lu_", &slice, &index), 2));
+	cr_assert(eq(int, sscanf(base, "/%lu_%lu_%u", &slice, &index, &plain), 3));
 	if (how != WELL && how != DAMAGED)
 		return results[how];
+	s = block_stored(slice, (uint32_t)index, plain);
 	for (int i = 0; i < r->niov; len += r->iov[i++].iov_len)
-		memcpy(r->iov[i].iov_base, block_bytes(slice, index) + r->off + len, r->iov[i].iov_len);
+		memcpy(r->iov[i].iov_base, s->bytes + r->off + len, r->iov[i].iov_len);
 	cr_assert(eq(u64, len, r->len));
 	if (how == DAMAGED)
 		((uint8_t *)r->iov[0].iov_base)[1] ^= 4;
 	return 0;
-}
-
-/* The record of a block of that many bytes; computed once for each. */
-static const struct block_rec *
-rec_of(uint64_t slice, uint32_t index, uint32_t plain)
-{
-	static struct known { uint64_t slice; uint32_t index, plain; struct block_rec rec; } known[16];
-	static int n;
-	struct known *k = known;
-
-	while (k < known + n && (k->slice != slice || k->index != index || k->plain != plain))
-		k++;
-	if (k < known + n)
-		return &k->rec;
-	cr_assert(lt(int, n++, (int)ARRAY_LEN(known)));
-	*k = (struct known){ slice, index, plain, { .plain = plain, .stored = plain } };
-	for (uint64_t at = 0; at < plain; at += FRAME_BYTES) {
-		uint32_t len = MIN(plain - at, FRAME_BYTES);
-
-		k->rec.frame[k->rec.nframes++] = (struct frame_rec){
-			len, crc32c(0, block_bytes(slice, index) + at, len), CODEC_RAW
-		};
-	}
-	return &k->rec;
 }
 
 /* A reader: its fetch, and what came of it. */
@@ -138,7 +148,7 @@ reader_init(struct reader *r, uint64_t slice, uint32_t first, uint32_t n, uint32
 		       .index = first / 64 },
 		.op.resume = reader_answered,
 	};
-	r->f.rec = *rec_of(slice, first / 64, plain);
+	r->f.rec = block_stored(slice, first / 64, plain)->rec;
 }
 
 static enum op_state
@@ -158,7 +168,7 @@ reader_end(struct reader *r)
 	cr_assert(eq(int, r->answers, 1));
 	for (uint32_t i = 0; i < r->f.n; i++) {
 		uint64_t at = (uint64_t)(r->f.first + i) * FRAME_BYTES;
-		uint32_t len = r->f.rec.frame[(r->f.first + i) % 64].stored;
+		uint32_t len = MIN(FRAME_BYTES, r->f.rec.plain - (r->f.first + i) % 64 * FRAME_BYTES);
 
 		if (r->op.res < 0) {
 			cr_assert(eq(ptr, r->f.out[i], NULL));
@@ -194,9 +204,10 @@ static void
 reset_stats(void)
 {
 	memset(stats, 0, sizeof(stats));
+	frame_start(1, 1);
 }
 
-TestSuite(fetch, .init = reset_stats);
+TestSuite(fetch, .init = reset_stats, .fini = frame_stop);
 
 /* Any range of a block, the short last frame too, in one GET; then from memory. */
 Test(fetch, ranges)
@@ -247,11 +258,36 @@ Test(fetch, gaps)
 	leave();
 }
 
+/* Of frames that are encoded, too, no more than theirs come. */
+Test(fetch, encoded_ranges)
+{
+	enter(1000);
+	for (uint32_t first = 0; first < 64; first += 5)
+		for (uint32_t n = 1; first + n <= 64; n += 1 + n / 2) {
+			struct reader r;
+			uint64_t bytes = 0, before = cache_stats(0)->fetched_bytes;
+
+			fake_gets = 0;
+			reader_init(&r, ENCODED, first, n, (uint32_t)BLOCK_BYTES - 1000);
+			for (uint32_t k = first; k < first + n; k++)
+				bytes += r.f.rec.frame[k].stored;
+			if (reader_start(&r) == OP_PENDING)
+				fake_laps();
+			cr_assert(eq(int, r.op.res, 0));
+			reader_end(&r);
+			cr_assert(eq(int, fake_gets, 1));
+			cr_assert(eq(u64, cache_stats(0)->fetched_bytes - before, bytes));
+			cache_forget(ENCODED, 0, 64);
+		}
+	leave();
+}
+
 /*
  * Readers whose ranges overlap in every way, one frame cached already; memory
  * and store answer now or later, well or ill, and the reactor runs between them or not.
  */
-Test(fetch, every_plan, .timeout = 600)
+static void
+every_plan(uint64_t slice)
 {
 	static const struct { uint32_t first, n; } range[] = { { 0, 4 }, { 2, 5 } };
 	static const unsigned hows = DAMAGED + 1;
@@ -266,14 +302,14 @@ Test(fetch, every_plan, .timeout = 600)
 
 		cache_init(10);
 		struct buf *b = fake_buf_new();
-		memcpy(b->data, block_bytes(9, 0) + 3 * 65536, 65536);
-		cache_insert(9, 3, b, 65536);
+		memcpy(b->data, block_bytes(slice, 0) + 3 * 65536, 65536);
+		cache_insert(slice, 3, b, 65536);
 		buf_put(b);
 		fake_do = read_object;
 		fake_gets = ill = 0;
 		errors = cache_stats(0)->errors;
 		for (size_t i = 0; i < ARRAY_LEN(range); i++) {
-			reader_init(&r[i], 9, range[i].first, range[i].n, plain);
+			reader_init(&r[i], slice, range[i].first, range[i].n, plain);
 			reader_start(&r[i]);
 			if (plan_choice(2))
 				fake_laps();
@@ -296,8 +332,8 @@ Test(fetch, every_plan, .timeout = 600)
 		fake_hows = 1;
 		fake_bufs_plan = false;
 		for (uint32_t i = 0; i < 7; i++)
-			if (is_cached(9, i)) {
-				reader_init(&extra, 9, i, 1, plain);
+			if (is_cached(slice, i)) {
+				reader_init(&extra, slice, i, 1, plain);
 				cr_assert(eq(int, reader_start(&extra), OP_DONE));
 				reader_end(&extra);
 			}
@@ -308,6 +344,46 @@ Test(fetch, every_plan, .timeout = 600)
 	} while (plan_again());
 	cr_assert(lt(u64, 2000, plans));
 	cr_assert(lt(u64, 1000, good));
+}
+
+Test(fetch, every_plan, .timeout = 600)
+{
+	every_plan(9);
+}
+
+/* Decoded on the spot and by a worker. */
+Test(fetch, encoded_every_plan, .timeout = 600)
+{
+	every_plan(ENCODED);
+}
+
+/* A frame matches its checksum and does not decode: an error for who wants it, one line of log; it is not asked for again. */
+Test(fetch, encoded_wrong)
+{
+	struct reader r, other;
+
+	enter(100);
+	for (uint32_t n = 1; n <= 6; n += 5) { /* here, and by a worker */
+		struct frame_rec *f = &r.f.rec.frame[2];
+
+		reader_init(&r, ENCODED, 2, n, 10 * 65536);
+		f->codec = CODEC_LZ4; /* it is by zstd */
+		fake_gets = fake_logged = 0;
+		if (reader_start(&r) == OP_PENDING)
+			fake_laps();
+		cr_assert(eq(int, r.op.res, -E_DAMAGED));
+		cr_assert(eq(int, fake_gets, 1));
+		cr_assert(eq(int, fake_logged, 1));
+		reader_end(&r);
+		cr_assert(not(is_cached(ENCODED, 2)));
+		cr_assert(eq(u64, cache_stats(0)->frames, n - 1));
+		reader_init(&other, ENCODED, 3, 1, 10 * 65536);
+		reader_start(&other);
+		cr_assert(eq(int, other.op.res, 0));
+		reader_end(&other);
+		cache_forget(ENCODED, 0, 64);
+	}
+	leave();
 }
 
 /* Each way a GET can fail: the error, one log line where nobody else will log it, and nothing is cached. */
@@ -399,7 +475,7 @@ Test(fetch, bad_records)
 	struct reader r;
 
 	enter(100);
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 13; i++) {
 		struct block_rec *rec = &r.f.rec;
 		int want = -E_DAMAGED;
 
@@ -415,6 +491,9 @@ Test(fetch, bad_records)
 		case 7: rec->frame[9].stored = 0; break;
 		case 8: rec->frame[7].stored = UINT32_MAX; break;
 		case 9: rec->frame[7].codec = 200; want = -E_FORMAT; break;
+		case 10: rec->frame[7].codec = CODEC_LZ4; break;
+		case 11: rec->frame[7] = (struct frame_rec){ .codec = CODEC_ZSTD, .stored = 0 }; break;
+		case 12: rec->frame[7] = (struct frame_rec){ .codec = CODEC_ZSTD, .stored = 65537 }; break;
 		}
 		cr_assert(eq(int, reader_start(&r), OP_DONE));
 		cr_assert(eq(int, r.op.res, want), "%d", i);

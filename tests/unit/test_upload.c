@@ -45,8 +45,11 @@ struct made {
 	int nparts;
 	struct buf *buf;
 	uint8_t plain[BLOCK_BYTES];
-	size_t len;
+	size_t len, checked;
 };
+
+/* Frames of the last object that was checked, by codec. */
+static int kinds[CODEC_ZSTD + 1];
 
 static struct made *
 made_new(uint64_t pack)
@@ -104,8 +107,18 @@ check_block(void *arg, const struct object_block *b)
 	cr_assert(eq(u64, rec.pack, m->u.pack));
 	rec.pack = 0; /* the index does not say it, its object's name does */
 	cr_assert(eq(int, memcmp(&rec, &b->rec, sizeof(rec)), 0));
-	for (int i = 0; i < rec.nframes; at += rec.frame[i++].stored)
-		cr_assert(eq(u32, crc32c(0, m->plain + at, rec.frame[i].stored), rec.frame[i].crc));
+	for (int i = 0; i < rec.nframes; at += rec.frame[i++].stored) {
+		uint32_t plain = MIN(FRAME_BYTES, rec.plain - i * FRAME_BYTES);
+		uint8_t frame[FRAME_BYTES];
+
+		cr_assert(eq(int, frame_check(&rec.frame[i], plain), 0));
+		cr_assert(frame_is_whole(&rec.frame[i], object + at));
+		memcpy(frame, object + at, rec.frame[i].stored);
+		cr_assert(eq(int, frame_decode(&rec.frame[i], frame, plain), 0));
+		cr_assert(eq(int, memcmp(frame, m->plain + m->checked, plain), 0));
+		m->checked += plain;
+		kinds[rec.frame[i].codec]++;
+	}
 	return 0;
 }
 
@@ -121,11 +134,13 @@ check_object(struct made *m)
 	cr_assert(eq(int, object_footer_decode(object + object_len - FOOTER_BYTES, object_len, id, &off,
 	                                       &len, &crc, &n), 0));
 	cr_assert(eq(int, memcmp(id, uuid, 16), 0));
-	cr_assert(eq(u64, off, m->len));
+	cr_assert(m->u.how.choice.codec != CODEC_RAW || off == m->len);
 	cr_assert(eq(int, (int)n, m->u.nblocks));
 	m->nparts = 0;
+	m->checked = 0;
+	memset(kinds, 0, sizeof(kinds));
 	cr_assert(eq(int, object_index_decode(object + off, len, crc, n, off, check_block, m), 0));
-	cr_assert(eq(int, memcmp(object, m->plain, m->len), 0));
+	cr_assert(eq(u64, m->checked, m->len));
 }
 
 static void
@@ -147,12 +162,14 @@ setup(void)
 {
 	fake_do = take_object;
 	upload_init(2);
+	frame_start(1, 3);
 }
 
 static void
 teardown(void)
 {
 	upload_fini();
+	frame_stop();
 	cr_assert(eq(int, fake_held, 0));
 }
 
@@ -296,4 +313,206 @@ Test(upload, every_plan)
 		plans++;
 	} while (plan_again());
 	cr_assert(eq(int, plans, 64));
+}
+
+/* ---- encoded */
+
+static const struct frame_how lz4 = { .choice = { CODEC_LZ4, 0 } }, zstd = { .choice = { CODEC_ZSTD, 3 } };
+
+/* From now on made_new's buffer is something that a codec can make shorter. */
+static struct made *
+encoded_new(uint64_t pack, const struct frame_how *how)
+{
+	struct made *m = made_new(pack);
+
+	m->u.how = *how;
+	for (uint32_t i = 0; i < BUF_LARGE_BYTES; i++)
+		m->buf->data[i] = (uint8_t)(i / 300 * 77 + i % 5);
+	return m;
+}
+
+/* What no codec makes shorter. */
+static void
+add_random(struct made *m, uint32_t len)
+{
+	static uint64_t seed = 1;
+	struct buf *b = fake_buf_new();
+
+	for (uint32_t i = 0; i < len; i++)
+		b->data[i] = (uint8_t)((seed = mix64(seed + i)) >> 9);
+	add_part(m, 0, len);
+	m->part[m->nparts - 1].buf = b;
+	memcpy(m->plain + m->len - len, b->data, len);
+}
+
+static void
+run_and_check_kinds(struct made *m, int raw, int encoded)
+{
+	struct buf *extra[64];
+	int n = 0, nparts = m->nparts;
+	enum codec codec = m->u.how.choice.codec;
+	uint64_t stored;
+
+	for (int i = 0; i < nparts; i++)
+		if (m->part[i].buf && m->part[i].buf != m->buf)
+			extra[n++] = m->part[i].buf;
+	run_and_check(m);
+	stored = object_len;
+	cr_assert(eq(int, kinds[CODEC_RAW], raw));
+	cr_assert(eq(int, kinds[codec], encoded));
+	cr_assert(gt(u64, stored, 0));
+	while (n > 0)
+		buf_put(extra[--n]);
+	cr_assert(eq(int, fake_held, 0)); /* its own are back */
+}
+
+Test(upload, encoded_object)
+{
+	const struct frame_how *hows[] = { &lz4, &zstd };
+
+	for (size_t h = 0; h < ARRAY_LEN(hows); h++) {
+		struct made *m = encoded_new(0, hows[h]);
+
+		add_block(m, 12345678, 3);
+		for (int i = 0; i < 64; i++)
+			add_part(m, 0, 65536);
+		run_and_check_kinds(m, 0, 64);
+		cr_assert(lt(sz, object_len, BLOCK_BYTES / 4));
+		cr_assert(eq(int, strcmp(object_put, "export/chunks/4E/12/12345678_3_4194304"), 0)); /* the plain length */
+	}
+}
+
+/* Frames of each kind before and behind the others, the last one short; pieces that end anywhere. */
+Test(upload, encoded_and_raw)
+{
+	struct made *m = encoded_new(0, &lz4);
+
+	add_block(m, 1, 0);
+	add_random(m, 65536);
+	add_random(m, 65536);
+	add_part(m, 0, 65536);
+	add_random(m, 65536);
+	add_part(m, -1, 65536);
+	add_part(m, 17, 40);
+	run_and_check_kinds(m, 4, 2);
+
+	m = encoded_new(0, &zstd);
+	add_block(m, 1, 0);
+	add_part(m, 5, 1);
+	add_part(m, -1, 200000);
+	add_part(m, 7, 65000);
+	add_part(m, -1, 0);
+	add_random(m, 65536);
+	add_random(m, 65536);
+	add_random(m, 333);
+	run_and_check_kinds(m, 3, 4);
+
+	/* Nothing gets shorter: all goes out from where it lies, and there are no buffers of our own in it. */
+	m = encoded_new(0, &lz4);
+	add_block(m, 1, 0);
+	add_random(m, 30000);
+	for (int i = 0; i < 20; i++)
+		add_random(m, 65536);
+	run_and_check_kinds(m, 21, 0);
+	cr_assert(eq(sz, object_len, 30000 + 20 * 65536 + 32 + 21 * 9 + 64));
+}
+
+Test(upload, encoded_pieces_of_every_kind)
+{
+	unsigned seed = 1;
+
+	for (int round = 0; round < 60; round++) {
+		struct made *m = encoded_new(0, round % 2 ? &lz4 : &zstd);
+		size_t left = 1 + (seed = seed * 1103515245 + 12345) % 400000;
+
+		add_block(m, 1 + round, 0);
+		while (left > 0 && m->nparts < UPLOAD_PARTS_MAX) {
+			uint32_t r = (seed = seed * 1103515245 + 12345) >> 8;
+			uint32_t len = MIN(left, 1 + r % (r & 64 ? 65536 : 3000));
+
+			add_part(m, r % 5 == 0 ? -1 : (int)(r % (65537 - len)), len);
+			left -= len;
+		}
+		run_and_check(m);
+	}
+}
+
+/* The greatest pack, and blocks of it that are too small for any codec. */
+Test(upload, encoded_packs)
+{
+	struct made *m = encoded_new(1000255, &lz4);
+
+	for (int i = 0; i < UPLOAD_BLOCKS_MAX; i++) {
+		add_block(m, 5 + i, (uint32_t)i % 3);
+		add_part(m, i, i % 7 == 0 ? 20 : 4090);
+		if (i % 200 == 0)
+			add_part(m, -1, 65536);
+	}
+	run_and_check(m);
+	cr_assert(gt(int, kinds[CODEC_RAW], 100));
+	cr_assert(gt(int, kinds[CODEC_LZ4], 800));
+	cr_assert(lt(sz, object_len, 2 * MIB));
+}
+
+/* As every_plan, with buffers that are enough for one at a time, and come now or later. */
+Test(upload, encoded_every_plan)
+{
+	int plans = 0;
+
+	fake_hows = 2;
+	fake_bufs_plan = true;
+	do {
+		struct made *m[3];
+		int done = 0, bad = 0, put_before = fake_puts;
+
+		answers = 0;
+		fake_bufs = 3 + 5;
+		for (int i = 0; i < 3; i++) {
+			m[i] = encoded_new(i == 2 ? 9 : 0, i == 1 ? &zstd : &lz4);
+			add_block(m[i], 1 + i, 0);
+			add_part(m[i], -1, i == 1 ? 300000 : 10);
+			m[i]->op.res = 1;
+		}
+		for (int i = 0; i < 3; i++)
+			done += upload_run(&m[i]->u, &m[i]->op) == OP_DONE;
+		do
+			fake_laps();
+		while (fake_serve());
+		cr_assert(eq(int, done + answers, 3));
+		cr_assert(eq(int, fake_puts - put_before, 3));
+		for (int i = 0; i < 3; i++) {
+			bad += m[i]->op.res == -ENOSPC;
+			cr_assert(m[i]->op.res == 0 || m[i]->op.res == -ENOSPC);
+			made_free(m[i]);
+		}
+		cr_assert(eq(int, fake_held, 0));
+		plans++;
+	} while (plan_again());
+	cr_assert(eq(int, plans, 8 * 64));
+	fake_bufs = 1 << 20;
+	fake_bufs_plan = false;
+}
+
+/* It failed, and is run again: the same object. */
+Test(upload, encoded_again)
+{
+	struct made *m = encoded_new(0, &lz4);
+	uint64_t stored;
+
+	fake_hows = 2;
+	plan_reset();
+	plan[0].digit = 1;
+	plan[0].base = 2;
+	plan_len = 1;
+	add_block(m, 7, 0);
+	for (int i = 0; i < 5; i++)
+		add_part(m, i, 60000);
+	cr_assert(eq(int, upload_run(&m->u, &m->op), OP_PENDING));
+	fake_laps();
+	cr_assert(eq(int, answer, -ENOSPC));
+	stored = m->u.stored;
+	fake_hows = 1;
+	run_and_check(m);
+	cr_assert(eq(u64, object_len, stored));
+	cr_assert(eq(int, kinds[CODEC_LZ4], 5));
 }

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/frame.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Below this, what a codec saves is less than what a block record and an index cost. */
+#define ENCODE_LEAST_BYTES 64
+
+/* Of one thread. */
+struct workbench {
+	struct codec_ctx *codec;
+	uint8_t gather[FRAME_BYTES]; /* plain bytes on their way in, stored ones on their way out */
+	uint8_t encoded[FRAME_BYTES];
+};
+
+static struct {
+	struct workbench *v;
+	int count;
+	uint32_t run;                /* which frame_start this is */
+	_Atomic int taken;
+} benches;
+
+static __thread struct workbench *mine;
+static __thread uint32_t mine_of_run;
+
+int
+frame_start(int threads, uint32_t max_level)
+{
+	assert(!benches.v && threads > 0);
+	benches.v = calloc((size_t)threads, sizeof(*benches.v));
+	if (!benches.v)
+		return -ENOMEM;
+	benches.run++;
+	benches.taken = 0;
+	for (benches.count = 0; benches.count < threads; benches.count++) {
+		struct codec_ctx *x = codec_new(max_level);
+
+		if (!x) {
+			frame_stop();
+			return -ENOMEM;
+		}
+		benches.v[benches.count].codec = x;
+	}
+	return 0;
+}
+
+void
+frame_stop(void)
+{
+	for (int i = 0; i < benches.count; i++)
+		codec_free(benches.v[i].codec);
+	free(benches.v);
+	benches.v = NULL;
+	benches.count = 0;
+}
+
+static struct workbench *
+workbench(void)
+{
+	if (mine_of_run != benches.run) {
+		int i = atomic_fetch_add_explicit(&benches.taken, 1, memory_order_relaxed);
+
+		assert(i < benches.count); /* more threads than frame_start was told of */
+		mine = &benches.v[i];
+		mine_of_run = benches.run;
+	}
+	assert(mine);
+	return mine;
+}
+
+uint32_t
+frame_room_bytes(const struct frame_how *how, uint32_t plain)
+{
+	return how->choice.codec == CODEC_RAW ? 0 : plain; /* what does not get shorter is raw */
+}
+
+uint8_t *
+frame_gather(void)
+{
+	return workbench()->gather;
+}
+
+/* An eighth is to be saved: reading what saves less costs more time than it saves the store and the network. */
+static uint32_t
+worth_it(uint32_t len)
+{
+	return len - len / 8;
+}
+
+const uint8_t *
+frame_encode(const struct frame_how *how, const uint8_t *plain, uint32_t len, struct frame_rec *rec)
+{
+	const uint8_t *stored = plain;
+	uint32_t n = 0;
+
+	assert(len > 0 && len <= FRAME_BYTES);
+	if (how->choice.codec != CODEC_RAW && len >= ENCODE_LEAST_BYTES) {
+		n = codec_encode(workbench()->codec, &how->choice, plain, len, workbench()->encoded, worth_it(len));
+		stored = n ? workbench()->encoded : plain;
+	}
+	*rec = (struct frame_rec){ .stored = n ? n : len, .codec = n ? (uint8_t)how->choice.codec : CODEC_RAW };
+	/* Here it will be sealed. */
+	rec->crc = crc32c(0, stored, rec->stored);
+	return stored;
+}
+
+int
+frame_check(const struct frame_rec *rec, uint32_t plain)
+{
+	switch (rec->codec) {
+	case CODEC_RAW:
+		return rec->stored == plain ? 0 : -E_DAMAGED;
+	case CODEC_LZ4:
+	case CODEC_ZSTD:
+		return rec->stored > 0 && rec->stored < plain ? 0 : -E_DAMAGED;
+	default:
+		return -E_FORMAT;
+	}
+}
+
+bool
+frame_is_whole(const struct frame_rec *rec, const uint8_t *stored)
+{
+	return crc32c(0, stored, rec->stored) == rec->crc;
+}
+
+int
+frame_decode(const struct frame_rec *rec, uint8_t data[FRAME_BYTES], uint32_t plain)
+{
+	struct workbench *b;
+
+	if (rec->codec == CODEC_RAW)
+		return 0;
+	assert(plain <= FRAME_BYTES && rec->stored < plain);
+	b = workbench();
+	memcpy(b->gather, data, rec->stored); /* a sixth of what decoding takes, and no second buffer in flight */
+	return codec_decode(b->codec, rec->codec, b->gather, rec->stored, data, plain);
+}
