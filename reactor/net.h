@@ -36,7 +36,7 @@ struct conn_vt {
 struct net_opts {
 	struct sockaddr_storage addr; /* IPv4 or IPv6; port 0: any free (for tests) */
 	const char *congestion;       /* TCP_CONGESTION of accepted sockets, NULL: the system's, cubic on loopback */
-	uint32_t sndbuf_bytes;        /* 0: the system's */
+	uint32_t sndbuf_bytes;        /* 0: the system's, on loopback a small one */
 	uint32_t gather_bytes;        /* what waits leaves in one send of at most so much; 1: each message in its own; 0: NET_GATHER_BYTES */
 	uint64_t idle_timeout_ns;     /* close a connection without a byte in or out for so long; 0: never */
 	const struct conn_vt *vt;
