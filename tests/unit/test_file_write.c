@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <semaphore.h>
+
+#include "reactor/worker.h"
 #include "tests/fake/data_world.h"
 #include "tests/fake/slow_store.h"
 
@@ -144,6 +147,23 @@ flood(int i)
 	}
 }
 
+/* Five WRITEs on each core, whoever is told to come again does: the journal grows as slowly as the disk makes its segments. */
+static void
+write_while_it_grows(void)
+{
+	int n[2] = { 0 };
+
+	for (int i = 0; i < 8; i++)
+		for (int *k = &n[shard_owner(flood_file[i].ino)]; *k < 5; ++*k) {
+			int res;
+
+			do
+				res = data_write(flood_file[i], (uint64_t)*k * MIB, bytes, MIB, STABLE_UNSTABLE);
+			while (res == -E_JUKEBOX);
+			cr_assert(eq(int, res, 0));
+		}
+}
+
 /* The object store is away: writers wait, then are told to come again; reads go on; when it is back, all is well. */
 Test(file_write, a_full_journal_makes_writers_wait)
 {
@@ -161,9 +181,9 @@ Test(file_write, a_full_journal_makes_writers_wait)
 	memset(bytes, 7, sizeof(bytes));
 	slow_store_install(data.store);
 	slow_store.fail_put = -EIO;
+	write_while_it_grows();
 	rig_threads(8, flood);
 	cr_assert(lt(int, 0, jukeboxes));
-	cr_assert(lt(int, 0, written)); /* how many depends on how soon the disk makes segments */
 	cr_assert(lt(int, written, 40)); /* of 192: no more than the journal holds */
 	for (int i = 0; i < 8; i++) {
 		uint64_t size = data_attr(flood_file[i]).size;
@@ -176,7 +196,6 @@ Test(file_write, a_full_journal_makes_writers_wait)
 	cr_assert(lt(u64, 0, data_stats().upload_errors));
 	slow_store.fail_put = 0;
 	jukeboxes = written = 0;
-	data.file.write_wait_ns = 0;
 	data_drain();
 	rig_threads(8, flood);
 	cr_assert(eq(int, written + jukeboxes, 192));
@@ -202,6 +221,78 @@ Test(file_write, a_writer_gives_up_after_its_time)
 	while (res == 0);
 	cr_assert(eq(int, res, -E_JUKEBOX));
 	cr_assert(lt(int, n, 12));
+	data_stop();
+}
+
+/* Both workers, of which everything is done that blocks, the making of journal segments among it. */
+static struct { struct work work; struct op op; } stuck[2];
+static _Atomic int stuck_now;
+static sem_t unstick;
+
+static int
+be_stuck(struct work *w)
+{
+	(void)w;
+	stuck_now++;
+	while (sem_wait(&unstick) < 0)
+		;
+	stuck_now--;
+	return 0;
+}
+
+static void
+unstuck(struct op *op)
+{
+	(void)op;
+}
+
+static enum op_state
+stick_workers(void *arg, struct op *op)
+{
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_LEN(stuck); i++) {
+		stuck[i].op.resume = unstuck;
+		(void)worker_run(&stuck[i].work, be_stuck, &stuck[i].op);
+	}
+	return op_done(op, 0);
+}
+
+/* The disk is slow to make the next segment: writers are told to come again, and when it is made they write. */
+Test(file_write, a_segment_that_is_long_in_the_making)
+{
+	int res, n = 0;
+
+	data.file.journal_bytes = 64 * MIB;
+	data.file.segment_bytes = MIB;
+	data.file.write_wait_ns = 20000000;
+	data_start(1);
+	flood_file[0] = data_create("f");
+	memset(bytes, 9, sizeof(bytes));
+	slow_store_install(data.store);
+	slow_store.hold_puts = true;
+	sem_init(&unstick, 0, 0);
+	rig_call(0, stick_workers, NULL);
+	EVENTUALLY(stuck_now == 2);
+	do
+		res = data_write(flood_file[0], (uint64_t)n++ * MIB, bytes, MIB, STABLE_UNSTABLE);
+	while (res == 0);
+	cr_assert(eq(int, res, -E_JUKEBOX));
+	cr_assert(lt(int, n, 32), "no more than there was for the next burst");
+	cr_assert(eq(int, data_write(flood_file[0], 0, bytes, MIB, STABLE_FILE_SYNC), -E_JUKEBOX));
+	cr_assert(eq(int, data_write(flood_file[0], 0, bytes, MIB, STABLE_UNSTABLE), -E_JUKEBOX));
+	for (size_t i = 0; i < ARRAY_LEN(stuck); i++)
+		sem_post(&unstick);
+	for (int k = 0; k < 2 * n; k++) {
+		do
+			res = data_write(flood_file[0], (uint64_t)k % 8 * MIB, bytes, MIB, k % 2 ? STABLE_FILE_SYNC : STABLE_UNSTABLE);
+		while (res == -E_JUKEBOX);
+		cr_assert(eq(int, res, 0));
+	}
+	slow_store.hold_puts = false;
+	data_drain();
+	cr_assert(eq(int, data_read(flood_file[0], 0, back, MIB), (int)MIB));
+	cr_assert(eq(int, memcmp(back, bytes, MIB), 0));
+	data_check();
 	data_stop();
 }
 
