@@ -69,7 +69,7 @@ struct meta_name { const char *s; uint32_t len; }; /* not terminated; no '/' or 
 struct meta_getattr {
 	struct meta_req req;
 	struct attr attr;
-	/* private */
+	/* private, and need not be zero */
 	struct inode_get get;
 	struct op step;
 	struct op *wait;
@@ -96,6 +96,7 @@ struct meta_access {
 	struct meta_req req;
 	uint32_t mask;          /* asked; granted on return */
 	struct attr attr;
+	/* private, and need not be zero */
 	struct inode_get get;
 	struct op step;
 	struct op *wait;

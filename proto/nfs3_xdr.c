@@ -71,7 +71,7 @@ get_sattr(struct xdr *d, struct sattr *s)
 void
 nfs3_get_getattr(struct xdr *d, struct meta_getattr *m)
 {
-	*m = (struct meta_getattr){ .attr.ino = 0 };
+	memset(m, 0, offsetof(struct meta_getattr, get)); /* what follows is large */
 	get_fh(d, &m->req.f);
 }
 
@@ -97,7 +97,7 @@ nfs3_get_lookup(struct xdr *d, struct meta_lookup *m)
 void
 nfs3_get_access(struct xdr *d, struct meta_access *m)
 {
-	*m = (struct meta_access){ .mask = 0 };
+	memset(m, 0, offsetof(struct meta_access, get));
 	get_fh(d, &m->req.f);
 	m->mask = xdr_get_u32(d);
 }
