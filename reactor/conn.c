@@ -394,7 +394,19 @@ drop_out(struct conn *c)
 	c->unsent = 0;
 }
 
-/* `n` bytes are out: ends the messages that are complete, cuts the one that is not. */
+static void
+msg_end(struct outmsg *m)
+{
+	struct op *op = m->done;
+
+	op->res = (int)m->len;
+	op->resume(op);
+}
+
+/*
+ * `n` bytes are out: ends the messages that are complete, cuts the one that is not.  At once and not
+ * later in the lap, so that what comes next finds their memory free, and in the CPU's cache.
+ */
 static void
 sent(struct conn *c, uint64_t n)
 {
@@ -413,7 +425,7 @@ sent(struct conn *c, uint64_t n)
 			return;
 		}
 		c->out = m->next;
-		reactor_post(m->done, (int)m->len);
+		msg_end(m);
 	}
 	assert(n == 0);
 }
