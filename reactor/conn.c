@@ -13,8 +13,8 @@
  * into the caller's memory.  While fills keep coming, the bytes between them are received
  * one small shot at a time, so that hardly any payload is copied.
  *
- * Out: one send at a time, of the messages that wait when it starts.  Their buffers are held
- * until all of it is out, hence net_opts.gather_bytes.
+ * Out: one send at a time, of the messages that wait when it starts, small ones copied to one
+ * piece.  Their buffers are held until all of it is out, hence net_opts.gather_bytes.
  */
 #include "reactor/conn.h"
 
@@ -30,6 +30,7 @@
 #define STREAM_CREDIT 4          /* so many headers without a fill end it */
 #define COPY_FILL     (2 * KIB)  /* less than this comes by copy anyway */
 #define SEND_IOVS     IOV_MAX
+#define PACK_MSG      512u       /* up to here the kernel takes longer over a piece more than we over its bytes */
 #define SCRATCH_IOVS  8192
 #define SCRATCH_MSGS  256
 
@@ -437,6 +438,9 @@ send_done(struct ring_req *r, int res, uint32_t flags)
 
 	(void)flags;
 	c->sending = false;
+	if (c->pack)
+		slab_put(net_core.packs, c->pack);
+	c->pack = NULL;
 	net_dirty(c);
 	if (res > 0) {
 		stat_add(&net_core.stats->bytes_out, (uint64_t)res);
@@ -460,12 +464,36 @@ scratch_room(void)
 	}
 }
 
+/* Adds a small message to the piece before it, or to a new one.  False: it goes out from where it is. */
+static bool
+pack(struct conn *c, const struct outmsg *m, uint32_t *packed, struct iovec *iov, size_t *n)
+{
+	uint8_t *to, *end;
+
+	if (m->len > PACK_MSG || *packed + m->len > PACK_BYTES)
+		return false;
+	if (!c->pack && (!m->next || !(c->pack = slab_get(net_core.packs))))
+		return false;
+	to = end = c->pack + *packed;
+	for (int i = 0; i < m->niov; i++) {
+		memcpy(end, m->iov[i].iov_base, m->iov[i].iov_len);
+		end += m->iov[i].iov_len;
+	}
+	if (*n > 0 && (uint8_t *)iov[*n - 1].iov_base + iov[*n - 1].iov_len == to)
+		iov[*n - 1].iov_len += (size_t)(end - to);
+	else
+		iov[(*n)++] = (struct iovec){ to, (size_t)(end - to) };
+	*packed += (uint32_t)(end - to);
+	return true;
+}
+
 static void
 start_send(struct conn *c)
 {
 	struct iovec *iov;
 	uint64_t bytes = 0;
 	size_t n = 0;
+	uint32_t packed = 0;
 	struct msghdr *msg;
 
 	if (!c->out || c->sending)
@@ -477,9 +505,11 @@ start_send(struct conn *c)
 
 		if (n > 0 && bytes + m->len > net_core.opts.gather_bytes)
 			break;
+		bytes += m->len;
+		if (pack(c, m, &packed, iov, &n))
+			continue;
 		memcpy(&iov[n], m->iov, k * sizeof(*iov));
 		n += k;
-		bytes += m->len;
 	}
 	c->sending = true;
 	c->send.done = send_done;

@@ -15,6 +15,9 @@
  */
 enum { RECV_SHOT_BUFS = 3, HOLD_BUFS = RECV_SHOT_BUFS + 1 };
 
+/* Small messages of one send, copied to one piece; of a core at most PACKS connections at a time. */
+enum { PACK_BYTES = 16 * KIB, PACKS = 256 };
+
 /* What receive the kernel has of this connection. */
 enum recv_state {
 	RECV_NONE,
@@ -50,6 +53,7 @@ struct conn {
 
 	struct outmsg *out, **out_tail;
 	uint64_t unsent;
+	uint8_t *pack; /* of the send under way; or NULL */
 
 	uint64_t active_ns; /* last byte in or out */
 	struct sockaddr_storage peer;
@@ -58,7 +62,7 @@ struct conn {
 /* What conn.c needs of this core's net. */
 struct net_core {
 	struct net_opts opts;
-	struct slab *conns, *holds;
+	struct slab *conns, *holds, *packs;
 	uint32_t recv_buf_bytes;
 	struct net_stats *stats;
 };

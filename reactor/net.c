@@ -36,7 +36,7 @@ static __thread struct {
 	struct ring_req accept;
 	struct timer retry, idle;
 	struct op retry_op, idle_op;
-	struct slab conns, holds;
+	struct slab conns, holds, packs;
 	struct conn *all;
 	uint32_t count;
 	struct conn *dirty, **dirty_tail;
@@ -445,14 +445,19 @@ net_core_init(uint32_t max_conns, uint32_t recv_bufs, uint32_t recv_buf_bytes, c
 	err = slab_init(&net.holds, "held input", HOLD_BUFS * recv_buf_bytes, max_conns);
 	if (err < 0)
 		goto no_holds;
+	err = slab_init(&net.packs, "small replies", PACK_BYTES, MIN(max_conns, (uint32_t)PACKS));
+	if (err < 0)
+		goto no_packs;
 	err = ring_bufs_init(recv_bufs, recv_buf_bytes);
 	if (err < 0)
 		goto no_bufs;
-	net_core = (struct net_core){ .conns = &net.conns, .holds = &net.holds,
+	net_core = (struct net_core){ .conns = &net.conns, .holds = &net.holds, .packs = &net.packs,
 	                              .recv_buf_bytes = recv_buf_bytes,
 	                              .stats = &stats[reactor_core()].s };
 	return 0;
 no_bufs:
+	slab_fini(&net.packs);
+no_packs:
 	slab_fini(&net.holds);
 no_holds:
 	slab_fini(&net.conns);
@@ -480,6 +485,7 @@ void
 net_core_fini(void)
 {
 	ring_bufs_fini();
+	slab_fini(&net.packs);
 	slab_fini(&net.holds);
 	slab_fini(&net.conns);
 }

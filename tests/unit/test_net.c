@@ -113,6 +113,18 @@ Test(net, or_as_many_as_there_may_be)
 	cr_assert(le(u64, (TOGETHER + 2) / 3, sends));
 }
 
+/* More small answers than are sent as one piece, between larger ones, to a reader who sometimes sleeps. */
+Test(net, small_answers_by_the_hundred, .timeout = 600)
+{
+	frame_count = 500;
+	start(1);
+	for (unsigned i = 0; i < 4; i++)
+		one_client((struct client){ .seed = i, .kinds = "e", .frames = 2000, .max_bytes = i % 2 ? 520 : 3000,
+		                            .slow_us = i < 2 ? 0 : 2000 });
+	stop();
+	cr_assert(eq(int, atomic_load(&send_errors), 0));
+}
+
 /* The submission queue fills up in the middle of a lap, again and again. */
 Test(net, a_ring_smaller_than_the_load, .timeout = 600)
 {
