@@ -65,13 +65,16 @@ write_config(const char *dir, char *const *shares, int n, const char *objects, c
 	return 0;
 }
 
+/* compression: instead of the config's, or NULL. */
 static int
-make_volume(const char *file, const char *dir, struct config *c)
+make_volume(const char *file, const char *dir, struct config *c, const struct codec_choice *compression)
 {
 	char why[256];
 
 	if (cmd_config_of("format", file, dir, c))
 		return 1;
+	for (unsigned i = 0; compression && i < c->nshares; i++)
+		c->compression[i] = (struct config_compression){ .choice = *compression };
 	int err = volume_format(c, why);
 	if (err < 0)
 		return cmd_fail("format", "%s; what there was of it is removed again", why);
@@ -88,12 +91,13 @@ cmd_format(int argc, char **argv)
 		{ "objects", required_argument, NULL, 'o' }, { "endpoint", required_argument, NULL, 'e' },
 		{ "region", required_argument, NULL, 'r' }, { "style", required_argument, NULL, 'y' },
 		{ "credentials-file", required_argument, NULL, 'f' }, { "profile", required_argument, NULL, 'p' },
-		{ "ca-file", required_argument, NULL, 'a' }, { "help", no_argument, NULL, 'h' }, { 0 },
+		{ "ca-file", required_argument, NULL, 'a' }, { "compress", required_argument, NULL, 'z' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	static struct config c;
 	char *shares[CONFIG_SHARES_MAX] = { (char *)"/export" };
 	const char *file = NULL, *objects = "file://objects";
 	struct s3_opts s3 = { .endpoint = "", .region = "", .credentials_file = "", .profile = "", .ca_file = "" };
+	struct codec_choice compression = { CODEC_RAW, 0 };
 	bool changed = false; /* what --config says already */
 	int o, n = 0;
 
@@ -116,13 +120,17 @@ cmd_format(int argc, char **argv)
 			s3.profile = optarg, changed = true;
 		else if (o == 'a')
 			s3.ca_file = optarg, changed = true;
+		else if (o == 'z' && codec_parse(optarg, &compression) == 0)
+			changed = true;
+		else if (o == 'z')
+			return cmd_fail("format", "'%s' is no compression; --compress takes " CODEC_WORDS, optarg);
 		else
 			return cmd_usage("format", o == 'h');
 	}
 	if (file) {
 		if (argc != optind || n || changed)
 			return cmd_usage("format", false);
-		return make_volume(file, NULL, &c);
+		return make_volume(file, NULL, &c, NULL);
 	}
 	if (argc - optind != 1)
 		return cmd_usage("format", false);
@@ -134,7 +142,7 @@ cmd_format(int argc, char **argv)
 
 	if (!made && errno != EEXIST)
 		return cmd_fail("format", "cannot make %s: %s", dir, strerror(errno));
-	if (write_config(dir, shares, n ? n : 1, objects, &s3) == 0 && make_volume(NULL, dir, &c) == 0)
+	if (write_config(dir, shares, n ? n : 1, objects, &s3) == 0 && make_volume(NULL, dir, &c, &compression) == 0)
 		return 0;
 	/* Ours alone: refuse_existing saw none of it. */
 	char cmd[4200];

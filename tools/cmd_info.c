@@ -12,6 +12,18 @@ number(const json_t *j, const char *what)
 	return (uint64_t)json_integer_value(json_object_get(j, what));
 }
 
+/* What compression saves of it. */
+static void
+print_frames(const json_t *j)
+{
+	const json_t *frames = json_object_get(j, "frames");
+	uint64_t plain = number(j, "stored"), raw = number(frames, "raw"), lz4 = number(frames, "lz4"), zstd = number(frames, "zstd");
+
+	if (plain > 0)
+		printf("there they take %" PRIu64 " bytes (%.0f %%): %" PRIu64 " frames by lz4, %" PRIu64 " by zstd, %" PRIu64 " as they are\n",
+			number(j, "object_bytes"), 100.0 * (double)number(j, "object_bytes") / (double)plain, lz4, zstd, raw);
+}
+
 static void
 show(const json_t *j)
 {
@@ -27,6 +39,7 @@ show(const json_t *j)
 		return;
 	printf("size %" PRIu64 ", %" PRIu64 " of it in the object store in %" PRIu64 " pieces\n", number(j, "size"), number(j, "stored"),
 		number(j, "pieces"));
+	print_frames(j);
 	if (json_array_size(list) > 0)
 		printf("%16s %10s  OBJECT, AND WHERE IN IT ITS BLOCK BEGINS\n", "OFFSET", "LENGTH");
 	json_array_foreach(list, i, p)

@@ -30,8 +30,8 @@ print_shares(const json_t *shares)
 
 	printf("\n%-24s %12s %12s  %s\n", "SHARE", "USED", "INODES", "ACCESS");
 	json_array_foreach(shares, i, e)
-		printf("%-24s %12s %12" PRIu64 "  %s, squash %s\n", s(e, "name"), format_bytes(n(e, "used_bytes")), n(e, "used_inodes"),
-			json_is_true(json_object_get(e, "read_only")) ? "read only" : "read and write", s(e, "squash"));
+		printf("%-24s %12s %12" PRIu64 "  %s, squash %s, compression %s\n", s(e, "name"), format_bytes(n(e, "used_bytes")), n(e, "used_inodes"),
+			json_is_true(json_object_get(e, "read_only")) ? "read only" : "read and write", s(e, "squash"), s(e, "compression"));
 }
 
 static void
@@ -92,6 +92,12 @@ print_calls(const json_t *calls)
 			json_real_value(json_object_get(e, "p99_us")), json_real_value(json_object_get(e, "max_us")));
 }
 
+static double
+percent(uint64_t part, uint64_t all)
+{
+	return all ? 100.0 * (double)part / (double)all : 0.0;
+}
+
 static void
 print_pending(const json_t *p)
 {
@@ -102,14 +108,10 @@ print_pending(const json_t *p)
 	if (eta > 0)
 		printf(", about %" PRId64 " s to go", eta);
 	puts(json_is_true(json_object_get(p, "store_away")) ? "; the object store takes nothing just now" : "");
-	printf("uploaded  %s in %" PRIu64 " objects, %" PRIu64 " errors; durability %s\n", format_bytes(n(p, "uploaded_bytes")),
-		n(p, "uploaded_objects"), n(p, "errors"), s(p, "durability"));
-}
-
-static double
-percent(uint64_t part, uint64_t all)
-{
-	return all ? 100.0 * (double)part / (double)all : 0.0;
+	printf("uploaded  %s as %s (%.0f %%) in %" PRIu64 " objects, %" PRIu64 " errors; durability %s\n",
+		format_bytes(n(p, "uploaded_plain_bytes")), format_bytes(n(p, "uploaded_bytes")),
+		percent(n(p, "uploaded_bytes"), n(p, "uploaded_plain_bytes")), n(p, "uploaded_objects"), n(p, "errors"),
+		s(p, "durability"));
 }
 
 static void

@@ -180,6 +180,19 @@ take_cache(struct loader *l, const struct raw_cache *r)
 }
 
 static void
+take_compression(struct loader *l, unsigned i, const char *word)
+{
+	struct config_compression *c = &l->c->compression[i];
+	char key[64];
+
+	*c = (struct config_compression){ .formatted = !word || !strcmp(word, CONFIG_FORMATTED) };
+	if (c->formatted || codec_parse(word, &c->choice) == 0)
+		return;
+	snprintf(key, sizeof(key), "shares.%u.compression", i);
+	config_file_bad(&l->file, key, "'%s' is no compression; write " CODEC_WORDS ", or " CONFIG_FORMATTED, word);
+}
+
+static void
 take_share(struct loader *l, unsigned i, const struct raw_share *r)
 {
 	struct export *s = &l->c->shares[i];
@@ -206,6 +219,7 @@ take_share(struct loader *l, unsigned i, const struct raw_share *r)
 		s->read_only = *r->read_only;
 	if (r->squash)
 		s->squash = *r->squash;
+	take_compression(l, i, r->compression);
 	if (r->anon_uid)
 		s->anon_uid = *r->anon_uid;
 	if (r->anon_gid)

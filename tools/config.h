@@ -13,13 +13,21 @@
 #include "proto/export.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
+#include "store/codec.h"
 #include "store/diskcache.h"
 #include "store/s3.h"
 
 #define CONFIG_SHARES_MAX 32
 #define CONFIG_CACHE_DIR_MAX 960
 #define CONFIG_FILE "dittofs.yaml"
+#define CONFIG_FORMATTED "formatted"
 #define GARBAGE_KEEP_LEAST_NS 5000000000u
+
+/* shares.N.compression: of new data. */
+struct config_compression {
+	bool formatted;                               /* as the volume's record of the share says; format: none */
+	struct codec_choice choice;
+};
 
 struct config {
 	char file[4096];                              /* where it came from */
@@ -69,6 +77,7 @@ struct config {
 	uint32_t prefetch;                            /* windows of 32 MiB read ahead, a file */
 
 	struct export shares[CONFIG_SHARES_MAX];      /* but for share and root, which the volume knows */
+	struct config_compression compression[CONFIG_SHARES_MAX];
 	unsigned nshares;
 };
 

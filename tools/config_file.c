@@ -35,6 +35,7 @@ static const cyaml_schema_field_t share_fields[] = {
 	CYAML_FIELD_BOOL_PTR("read_only", CYAML_FLAG_POINTER | OPT, struct raw_share, read_only),
 	CYAML_FIELD_ENUM_PTR("squash", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw_share, squash,
 	                     squash_names, ARRAY_LEN(squash_names)),
+	STR("compression", struct raw_share, compression),
 	CYAML_FIELD_UINT_PTR("anon_uid", CYAML_FLAG_POINTER | OPT, struct raw_share, anon_uid),
 	CYAML_FIELD_UINT_PTR("anon_gid", CYAML_FLAG_POINTER | OPT, struct raw_share, anon_gid),
 	CYAML_FIELD_END,

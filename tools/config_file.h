@@ -15,6 +15,7 @@ struct raw_share {
 	unsigned clients_count;
 	bool *read_only;
 	enum squash *squash;
+	char *compression;
 	uint32_t *anon_uid, *anon_gid;
 };
 

@@ -42,11 +42,20 @@ cache_tree(const struct config *c)
 		c->cache_free, "verify_checksum", verify[c->cache_verify], "prefetch", (json_int_t)c->prefetch);
 }
 
+static const char *
+compression_word(const struct config_compression *c, char out[CODEC_WORD_MAX])
+{
+	if (c->formatted)
+		return CONFIG_FORMATTED;
+	codec_word(&c->choice, out);
+	return out;
+}
+
 /* Every effective setting once; YAML and the JSON of `config show` are both made from this tree. */
 static json_t *
 config_tree(const struct config *c)
 {
-	char listen[80], net[EXPORT_NET_STRLEN];
+	char listen[80], net[EXPORT_NET_STRLEN], word[CODEC_WORD_MAX];
 	json_t *shares = json_array();
 
 	format_listen(&c->listen, listen, sizeof(listen));
@@ -56,8 +65,9 @@ config_tree(const struct config *c)
 
 		for (int k = 0; k < s->nnets; k++)
 			json_array_append_new(clients, json_string(export_net_format(&s->net[k], net)));
-		json_array_append_new(shares, json_pack("{s:s, s:o, s:b, s:s, s:I, s:I}", "name", s->name, "clients", clients,
+		json_array_append_new(shares, json_pack("{s:s, s:o, s:b, s:s, s:s, s:I, s:I}", "name", s->name, "clients", clients,
 			"read_only", s->read_only, "squash", export_squash_name(s->squash),
+			"compression", compression_word(&c->compression[i], word),
 			"anon_uid", (json_int_t)s->anon_uid, "anon_gid", (json_int_t)s->anon_gid));
 	}
 	char size[7][32], time[6][32];
@@ -259,6 +269,9 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"    # clients: [\"127.0.0.0/8\", \"192.168.1.0/24\"]\n"
 		"    read_only: false\n"
 		"    squash: none           # none, root (uid 0 becomes anon_uid), all\n"
+		"    # Of new file data in the object store, from the next start on: none, lz4, zstd or zstd:LEVEL (1 to 19).\n"
+		"    # formatted: as `format --compress` said.  What would not save an eighth of its bytes stays as it is.\n"
+		"    compression: formatted\n"
 		"    anon_uid: 65534\n"
 		"    anon_gid: 65534\n", objects, s3->endpoint, s3->region, styles[s3->style], s3->credentials_file, s3->profile,
 		s3->ca_file, share) < 0)

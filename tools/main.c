@@ -12,13 +12,15 @@ static const struct cmd {
 	const char *line, *usage;
 } cmds[] = {
 	{ "format", cmd_format, "make a volume in a directory",
-	  "dittofs format DIR [--share NAME]... [--objects s3://BUCKET/PREFIX [S3 OPTIONS]]\n"
+	  "dittofs format DIR [--share NAME]... [--compress CODEC] [--objects s3://BUCKET/PREFIX [S3 OPTIONS]]\n"
 	  "dittofs format --config FILE\n"
 	  "\n"
 	  "Makes a volume in DIR: metadata, journal, cache, a commented dittofs.yaml, and objects,\n"
 	  "there too or in a bucket.  Refuses to overwrite one.\n"
 	  "\n"
 	  "  --share NAME    a share of the volume (default /export); may be given several times\n"
+	  "  --compress CODEC  none, lz4, zstd or zstd:LEVEL (1 to 19): of file data in the object store;\n"
+	  "                  `compression` in dittofs.yaml changes it for new data\n"
 	  "  --objects URL   where file data goes: file://DIRECTORY or s3://BUCKET/PREFIX\n"
 	  "  --endpoint URL  http://HOST:PORT or https://HOST; without it AWS in the region\n"
 	  "  --region NAME   of the bucket (default us-east-1)\n"

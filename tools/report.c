@@ -33,10 +33,13 @@ shares_json(const struct daemon *d)
 	for (unsigned i = 0; i < d->config->nshares; i++) {
 		const struct export *e = &d->config->shares[i];
 		uint8_t key[KV_KEY_MAX], val[16] = { 0 };
+		char compression[CODEC_WORD_MAX];
 
 		kv_get_now(key, key_usage(key, e->share), val, sizeof(val));
-		json_array_append_new(out, json_pack("{s:s, s:o, s:o, s:b, s:s}", "name", e->name, "used_bytes", num(get_le64(val)),
-			"used_inodes", num(get_le64(val + 8)), "read_only", e->read_only, "squash", export_squash_name(e->squash)));
+		volume_compression(&d->vol, e->share, compression);
+		json_array_append_new(out, json_pack("{s:s, s:o, s:o, s:b, s:s, s:s}", "name", e->name, "used_bytes", num(get_le64(val)),
+			"used_inodes", num(get_le64(val + 8)), "read_only", e->read_only, "squash", export_squash_name(e->squash),
+			"compression", compression));
 	}
 	return out;
 }
@@ -226,9 +229,9 @@ report_json(const struct daemon *d)
 		"volume", uuid, "port", (int)d->port, "cores", d->cores,
 		"uptime_s", num((uint64_t)t.tv_sec - d->started_ns / 1000000000), "shares", shares_json(d), "clients", clients_json());
 	pending_look(d, &pending);
-	json_object_set_new(j, "pending", json_pack("{s:o, s:o, s:s, s:o, s:I, s:b, s:o, s:o, s:o, s:o}", "bytes", num(pending.bytes),
+	json_object_set_new(j, "pending", json_pack("{s:o, s:o, s:s, s:o, s:I, s:b, s:o, s:o, s:o, s:o, s:o}", "bytes", num(pending.bytes),
 		"files", num(pending.files), "durability", d->config->remote ? "remote" : "local", "bytes_per_second",
-		num(pending.rate), "eta_s", (json_int_t)pending.eta_s, "store_away", pending.away, "uploads_now", num(f.uploading), "uploaded_bytes", num(f.uploaded_bytes), "uploaded_objects",
+		num(pending.rate), "eta_s", (json_int_t)pending.eta_s, "store_away", pending.away, "uploads_now", num(f.uploading), "uploaded_bytes", num(f.uploaded_bytes), "uploaded_plain_bytes", num(f.uploaded_plain_bytes), "uploaded_objects",
 		num(f.uploaded_objects), "errors", num(f.upload_errors)));
 	json_object_set_new(j, "journal", json_pack("{s:o, s:o}", "used_bytes", num(f.journal_used_bytes), "total_bytes",
 		num(f.journal_bytes)));

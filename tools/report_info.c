@@ -14,6 +14,8 @@ struct look {
 	const struct share_rec *share;
 	json_t *list;
 	uint64_t entries, pieces, ino;
+	uint64_t object_bytes;         /* of the file's frames, as they are in their objects */
+	uint64_t frames[CODEC_ZSTD + 1];
 };
 
 static int
@@ -22,6 +24,21 @@ see_entry(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
 	(void)key, (void)klen, (void)val, (void)vlen;
 	((struct look *)arg)->entries++;
 	return 0;
+}
+
+/* Bytes [from, from + len) of the block: of a frame of which a part is shown, that part of what is stored. */
+static void
+add_frames(struct look *l, const struct block_rec *rec, uint64_t from, uint64_t len)
+{
+	len = from < rec->plain ? MIN(len, rec->plain - from) : 0;
+	for (uint64_t k = from / FRAME_BYTES; k < rec->nframes && k * FRAME_BYTES < from + len; k++) {
+		const struct frame_rec *f = &rec->frame[k];
+		uint64_t start = k * FRAME_BYTES, end = MIN(start + FRAME_BYTES, rec->plain);
+		uint64_t shown = MIN(end, from + len) - MAX(start, from);
+
+		l->object_bytes += f->stored * shown / MAX(end - start, 1);
+		l->frames[MIN(f->codec, CODEC_ZSTD)]++;
+	}
 }
 
 /* The part of a piece that is in one block. */
@@ -34,10 +51,12 @@ add_block(struct look *l, uint64_t off, uint64_t len, uint64_t slice, uint64_t a
 	struct block_rec rec = { 0 };
 	int got = kv_get_now(key, key_block(key, slice, index), val, sizeof(val));
 
+	if (got >= 0 && block_decode(&rec, val, (size_t)got) >= 0) {
+		object_name(name, l->share->prefix, slice, index, &rec);
+		add_frames(l, &rec, at % BLOCK_BYTES, len);
+	}
 	if (l->pieces++ >= PIECES)
 		return;
-	if (got >= 0 && block_decode(&rec, val, (size_t)got) >= 0)
-		object_name(name, l->share->prefix, slice, index, &rec);
 	json_array_append_new(l->list, json_pack("{s:I, s:I, s:s, s:I, s:I, s:I}", "offset", (json_int_t)off, "length", (json_int_t)len,
 		"object", name, "from", (json_int_t)(at % BLOCK_BYTES), "block_at", (json_int_t)rec.off, "stored", (json_int_t)rec.stored));
 }
@@ -100,10 +119,12 @@ info(const struct daemon *d, const char *path)
 	l.list = json_array();
 	if (l.share)
 		look_inside(&l, &a);
-	return json_pack("{s:I, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "inode", (json_int_t)a.ino, "type",
+	return json_pack("{s:I, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I}, s:o}", "inode", (json_int_t)a.ino, "type",
 		types[MIN(a.type, ARRAY_LEN(types) - 1)], "mode", (int)a.mode, "uid", (json_int_t)a.uid, "gid", (json_int_t)a.gid, "links",
 		(json_int_t)a.nlink, "size", (json_int_t)a.size, "stored", (json_int_t)a.used, "mtime_ns", (json_int_t)a.mtime_ns, "entries",
-		(json_int_t)l.entries, "pieces", (json_int_t)l.pieces, "list", l.list);
+		(json_int_t)l.entries, "pieces", (json_int_t)l.pieces, "object_bytes", (json_int_t)l.object_bytes,
+		"frames", "raw", (json_int_t)l.frames[CODEC_RAW], "lz4", (json_int_t)l.frames[CODEC_LZ4], "zstd", (json_int_t)l.frames[CODEC_ZSTD],
+		"list", l.list);
 }
 
 char *

@@ -55,6 +55,10 @@ match_shares(struct volume_open *v, struct config *c, char why[256])
 		}
 		e->share = v->shares[k].id;
 		e->root = v->shares[k].root;
+		if (!c->compression[i].formatted) {
+			v->shares[k].codec = c->compression[i].choice.codec;
+			v->shares[k].level = c->compression[i].choice.level;
+		}
 	}
 	return 0;
 }
@@ -90,6 +94,18 @@ struct frame_how
 volume_how(const struct share_rec *share)
 {
 	return (struct frame_how){ .choice = { share->codec, share->level } };
+}
+
+void
+volume_compression(const struct volume_open *v, uint32_t share, char word[CODEC_WORD_MAX])
+{
+	word[0] = '\0';
+	for (int i = 0; i < v->nshares; i++)
+		if (v->shares[i].id == share) {
+			struct frame_how how = volume_how(&v->shares[i]);
+
+			codec_word(&how.choice, word);
+		}
 }
 
 void

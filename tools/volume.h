@@ -32,8 +32,9 @@ int volume_format(const struct config *c, char why[256]);
  */
 int  volume_open(struct volume_open *v, struct config *c, int cores, char why[256]);
 void volume_close(struct volume_open *v);
-/* How the share's new frames are made. */
+/* How the share's new frames are made; and in a word. */
 struct frame_how volume_how(const struct share_rec *share);
+void volume_compression(const struct volume_open *v, uint32_t share, char word[CODEC_WORD_MAX]);
 /* Reactors running: each share's marker object must name this volume. */
 int  volume_check_markers(const struct volume_open *v, struct objstore *store, char why[256]);
 /*

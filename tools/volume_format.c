@@ -209,7 +209,7 @@ volume_format(const struct config *c, char why[256])
 	clock_gettime(CLOCK_REALTIME, &now);
 	vol.formatted_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	for (unsigned i = 0; i < c->nshares; i++) {
-		shares[i] = (struct share_rec){ .id = i + 1 };
+		shares[i] = (struct share_rec){ .id = i + 1, .codec = c->compression[i].choice.codec, .level = c->compression[i].choice.level };
 		memcpy(shares[i].name, c->shares[i].name, sizeof(shares[i].name));
 		memcpy(shares[i].prefix, c->shares[i].name + 1, sizeof(shares[i].prefix) - 1);
 	}

@@ -20,6 +20,9 @@ expect "serve without a volume"  1 'dittofs format'           "$binary" serve "$
 expect "format"                  0 'made a volume with /export' "$binary" format "$v"
 expect "format refuses a volume" 1 'exists.*nothing was changed' "$binary" format "$v"
 expect "format, two shares"      0 'made a volume'            "$binary" format "$tmp/two" --share /a --share /b
+expect "format --compress"       0 'made a volume'            "$binary" format "$tmp/zstd" --compress zstd:7
+expect "format --compress zst"   1 "'zst' is no compression.*none, lz4, zstd or zstd:LEVEL" "$binary" format "$tmp/three" --compress zst
+expect "format --compress, level" 1 "'zstd:20' is no compression.*from 1 to 19" "$binary" format "$tmp/three" --compress zstd:20
 expect "format, bad share"       1 'no share name'            "$binary" format "$tmp/three" --share a/b
 [ ! -e "$tmp/three" ] && ok "format leaves nothing behind" || bad "format leaves nothing behind"
 expect "format below a file"     1 'cannot make'              "$binary" format /dev/null/x
@@ -55,6 +58,9 @@ expect "serve refuses a bad config"    1 'memory.buffer_size' "$binary" serve "$
 cp "$tmp/good.yaml" "$v/dittofs.yaml"
 sed -i 's/  keep: 15s /  keep: 1s /' "$v/dittofs.yaml"
 expect "a keep that is too short"      1 'dittofs.yaml:[0-9]+: garbage.keep: too short.*at least 5s' "$binary" config check "$v"
+cp "$tmp/good.yaml" "$v/dittofs.yaml"
+sed -i 's/compression: .*/compression: gzip/' "$v/dittofs.yaml"
+expect "a compression that is none"    1 "dittofs.yaml:[0-9]+: shares.0.compression: 'gzip' is no compression; write none, lz4" "$binary" config check "$v"
 cp "$tmp/good.yaml" "$v/dittofs.yaml"
 sed -i 's|name: /export|name: /other|' "$v/dittofs.yaml"
 expect "a share that is not there"     1 'no share /other'    "$binary" serve "$v"
@@ -98,6 +104,12 @@ else
 	bad "serve"
 fi
 expect "an address that is not ours" 1 'assign|not.*this machine|address' "$binary" serve "$v" --listen 192.0.2.1:2049
+if serve "$tmp/zstd" --listen 127.0.0.1:0 --cores 2; then
+	expect "compression as formatted" 0 '^/export .*compression zstd:7' "$binary" status "$tmp/zstd"
+	stop "SIGTERM"
+else
+	bad "serve"
+fi
 for cores in 1 3 5; do
 	if serve "$v" --listen 127.0.0.1:0 --cores $cores; then stop "--cores $cores"; else bad "--cores $cores"; fi
 done

@@ -44,6 +44,13 @@ class Directory:
     def delete(self, key):
         os.unlink(self.root + "/" + key)
 
+    def damage(self, key, at):
+        with open(self.root + "/" + key, "r+b") as f:
+            f.seek(at)
+            byte = f.read(1)[0]
+            f.seek(at)
+            f.write(bytes([byte ^ 4]))
+
     def end(self):
         pass
 
@@ -74,6 +81,14 @@ class Bucket:
 
     def delete(self, key):
         self.request("DELETE", "/tidy/" + key)
+
+    def damage(self, key, at):
+        with tempfile.NamedTemporaryFile() as f:
+            self.request("GET", "/tidy/" + key, "-o", f.name)
+            data = bytearray(open(f.name, "rb").read())
+            data[at] ^= 4
+            open(f.name, "wb").write(data)
+            self.request("PUT", "/tidy/" + key, "--data-binary", "@" + f.name)
 
     def end(self):
         self.script("wipe")
@@ -199,6 +214,82 @@ def an_object_is_leaked(s, store):
     same(s, SIZES)
 
 
+def text(name, size):
+    """What any codec makes shorter."""
+    words = content(name, 4000).hex()
+    r = random.Random(name)
+    return "".join(words[(at := r.randrange(7900)):at + r.randrange(20, 90)] for _ in range(size // 50 + 100))[:size].encode()
+
+
+def info_of(s, name):
+    return json.loads(s.run("info", "/export/" + name, "--json"))
+
+
+def compressed(s, word):
+    """From the next start on; what memory and cache have is forgotten."""
+    s.end()
+    with open(s.vol + "/dittofs.yaml") as f:
+        conf = re.sub("compression: .*", "compression: " + word, f.read())
+    with open(s.vol + "/dittofs.yaml", "w") as f:
+        f.write(conf)
+    shutil.rmtree(s.vol + "/cache", ignore_errors=True)
+    s.start()
+    assert "compression " + word in s.run("status"), s.run("status")
+
+
+def frames_are_compressed(s, store):
+    wrote, random_bytes = {}, content("random", 3 * MIB)
+    for word, codec in ("lz4", "lz4"), ("zstd:3", "zstd"), ("none", "raw"):
+        compressed(s, word)
+        for name in wrote:  # of other codecs than the one that is in use
+            assert s.mount.open(name).read(0, 6 * MIB) == wrote[name], name
+        for name, data in ("c-" + codec, text(codec, 5 * MIB + 20000)), ("p-" + codec, text(codec, 9000)), ("r-" + codec, random_bytes):
+            f = s.mount.create(name)
+            f.write(0, data)
+            f.fsync()
+            wrote[name] = data
+        s.run("flush")
+        whole, part, rand = (info_of(s, x + codec) for x in ("c-", "p-", "r-"))
+        saved = whole["object_bytes"] < whole["size"] * 3 // 4
+        assert saved == (codec != "raw") and whole["frames"][codec] == 81 and part["frames"][codec] == 1, (whole, part)
+        assert rand["object_bytes"] == rand["size"] and rand["frames"]["raw"] == 48, rand
+        assert whole["stored"] == whole["size"], whole  # `used` counts the file's bytes
+        up = json.loads(s.run("status", "--json"))["pending"]
+        assert (up["uploaded_bytes"] < up["uploaded_plain_bytes"] * 9 // 10) == (codec != "raw"), up
+    # Old frames stay as they are, those that are merged with others are made anew.
+    compressed(s, "zstd:1")
+    f = s.mount.open("c-lz4")
+    data = bytearray(wrote["c-lz4"])
+    for off in range(0, 2 * 65536, 4096):
+        data[off:off + 2048] = text("piece%d" % off, 2048)
+        f.write(off, data[off:off + 2048])
+        if off % 16384 == 0:
+            s.run("flush")
+    s.run("flush")
+    s.run("compact")
+    after = info_of(s, "c-lz4")
+    assert after["frames"]["zstd"] >= 2 and after["frames"]["lz4"] >= 60, after
+    wrote["c-lz4"] = bytes(data)
+    s.run("fsck")
+    compressed(s, "none")
+    for name, data in wrote.items():
+        assert s.mount.open(name).read(0, 6 * MIB) == data, name
+    # A byte of a compressed frame has changed: an error for who reads that frame, and the others' bytes.
+    at = next(p for p in info_of(s, "c-zstd")["list"] if p["offset"] == 0)
+    store.damage(at["object"], at["block_at"] + 10)
+    compressed(s, "none")
+    f = s.mount.open("c-zstd")
+    assert f.read(65536, 65536) == wrote["c-zstd"][65536:131072]
+    try:
+        f.read(0, 4096)
+        raise AssertionError("a frame that is damaged was read")
+    except OSError as e:
+        assert e.errno == 5, e
+    assert at["object"] + " is damaged" in open(s.log).read()
+    for name in wrote:
+        s.mount.unlink(name)
+
+
 def the_metadata_is_lost(s, store):
     copy = s.vol + ".copy of monday"
     s.run("flush")
@@ -250,7 +341,7 @@ def main():
         s.run("format", *store.format)
         rested(s.vol)
         s.start()
-        for step in all_there, an_object_is_gone, small_pieces_are_merged, an_object_is_leaked, the_metadata_is_lost:
+        for step in all_there, an_object_is_gone, small_pieces_are_merged, frames_are_compressed, an_object_is_leaked, the_metadata_is_lost:
             try:
                 step(s, store)
                 print("ok      ", step.__name__.replace("_", " "), flush=True)
