@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "meta/attrcache.h"
+#include "meta/changed.h"
 #include "meta/file.h"
 #include "reactor/log.h"
 
@@ -83,6 +84,14 @@ inode_known(uint64_t ino)
 	return *slot(ino) != NULL;
 }
 
+bool
+inode_changes(uint64_t ino)
+{
+	const struct inode *i = *slot(ino);
+
+	return i && (i->locked || i->gone);
+}
+
 static void
 lru_remove(struct inode *i)
 {
@@ -108,6 +117,7 @@ inode_free(struct inode *i)
 	struct inode **at = slot(i->ino);
 
 	assert(*at == i && i->refs == 0 && !i->lock_first && !i->unlock_waiters && !i->file);
+	changed_note(i->ino); /* its record changes only while it is here */
 	*at = i->hash_next;
 	lru_remove(i);
 	slab_put(&t.slab, i);
@@ -539,6 +549,7 @@ static void
 names_install(const struct inode_lock *l)
 {
 	for (uint32_t n = 0; n < l->nnames; n++) {
+		changed_note(l->name[n].id.tag);
 		if (l->changed)
 			namecache_put(&l->name[n].id, &l->name[n].d);
 		else

@@ -64,6 +64,8 @@ void inode_show(struct inode *i);
 void inode_hide(struct inode *i);
 /* In memory, or on its way there, or gone and not yet forgotten? */
 bool inode_known(uint64_t ino);
+/* Somebody has the lock, or it is gone: its names may be others in RocksDB already than namecache.h has. */
+bool inode_changes(uint64_t ino);
 
 /*
  * Exclusive, in line (FIFO), from any core to any inode: the grant carries a

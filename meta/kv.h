@@ -79,6 +79,10 @@ int kv_scan_try(struct kv_scan *s);
 /* Blocking forms for start-up, tools and worker threads. */
 int kv_get_now(const void *key, size_t klen, void *out, uint32_t cap);
 int kv_scan_now(struct kv_scan *s);
+/* As kv_scan_now of what RocksDB has now, whatever is pending: for who reads all there is once.  Pushes nothing out of the block cache. */
+int kv_scan_applied(struct kv_scan *s);
+/* Until RocksDB has all that was written before (replies aside); -errno: it takes nothing. */
+int kv_settle_now(void);
 
 /* A batch: atomic.  Reusable: kv_batch_clear.  On the heap; keep one per slab object. */
 struct kv_batch;

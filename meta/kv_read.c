@@ -5,6 +5,8 @@
 
 /* An inline iterator gives up to a worker after so many deleted keys in a row. */
 #define SKIP_MAX 512
+/* Who reads all there is reads so much at a time where it comes from the disk. */
+#define PASSING_READ (64 * KIB)
 
 /*
  * Of a table file that is not open, as most are not when a large database has just been opened, a read at
@@ -165,24 +167,14 @@ kv_get_now(const void *key, size_t klen, void *out, uint32_t cap)
 	return get_copy(kv.ro_disk, key, klen, out, cap);
 }
 
+/* Takes the options. */
 static int
-scan(struct kv_scan *s, bool in_memory)
+iterate(struct kv_scan *s, rocksdb_readoptions_t *ro)
 {
-	rocksdb_readoptions_t *ro;
 	rocksdb_iterator_t *it;
 	char *msg = NULL;
-	bool late;
 	int res = 0;
 
-	if (kv_apply_may_hold(s, &late))
-		res = in_memory ? -EAGAIN : kv_apply_wait(late);
-	if (res)
-		return res;
-	ro = rocksdb_readoptions_create();
-	if (in_memory) {
-		rocksdb_readoptions_set_read_tier(ro, 1);
-		rocksdb_readoptions_set_max_skippable_internal_keys(ro, SKIP_MAX);
-	}
 	/* The bound also keeps it from wading through what was deleted behind the range. */
 	rocksdb_readoptions_set_iterate_upper_bound(ro, (const char *)s->to, s->to_len);
 	it = rocksdb_create_iterator(kv.db, ro);
@@ -202,6 +194,25 @@ scan(struct kv_scan *s, bool in_memory)
 	rocksdb_iter_destroy(it);
 	rocksdb_readoptions_destroy(ro);
 	return res;
+}
+
+static int
+scan(struct kv_scan *s, bool in_memory)
+{
+	rocksdb_readoptions_t *ro;
+	bool late;
+	int res = 0;
+
+	if (kv_apply_may_hold(s, &late))
+		res = in_memory ? -EAGAIN : kv_apply_wait(late);
+	if (res)
+		return res;
+	ro = rocksdb_readoptions_create();
+	if (in_memory) {
+		rocksdb_readoptions_set_read_tier(ro, 1);
+		rocksdb_readoptions_set_max_skippable_internal_keys(ro, SKIP_MAX);
+	}
+	return iterate(s, ro);
 }
 
 static int
@@ -234,4 +245,20 @@ int
 kv_scan_now(struct kv_scan *s)
 {
 	return scan(s, false);
+}
+
+int
+kv_settle_now(void)
+{
+	return kv_apply_wait(false);
+}
+
+int
+kv_scan_applied(struct kv_scan *s)
+{
+	rocksdb_readoptions_t *ro = rocksdb_readoptions_create();
+
+	rocksdb_readoptions_set_fill_cache(ro, 0);
+	rocksdb_readoptions_set_readahead_size(ro, PASSING_READ);
+	return iterate(s, ro);
 }

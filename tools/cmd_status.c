@@ -80,6 +80,15 @@ print_memory(const json_t *mem)
 }
 
 static void
+print_preload(const json_t *p)
+{
+	if (!strcmp(s(p, "state"), "off"))
+		return;
+	printf("read ahead %" PRIu64 " attributes and %" PRIu64 " names of %" PRIu64 " files, %s after %.1f s\n", n(p, "attributes"),
+		n(p, "names"), n(p, "inodes"), s(p, "state"), json_real_value(json_object_get(p, "seconds")));
+}
+
+static void
 print_calls(const json_t *calls)
 {
 	json_t *e;
@@ -150,6 +159,7 @@ print_status(const json_t *j)
 		format_bytes(n(comp, "bytes")), n(comp, "pieces_before"), n(comp, "pieces_after"), n(comp, "pending_chunks"),
 		n(comp, "errors"));
 	print_requests(json_object_get(j, "object_store"));
+	print_preload(json_object_get(j, "preload"));
 	print_memory(json_object_get(j, "memory"));
 	print_calls(json_object_get(j, "calls"));
 }

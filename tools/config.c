@@ -248,6 +248,8 @@ take_all(struct loader *l, const struct raw *r)
 		take_size(l, "memory.metadata_cache", r->memory->metadata_cache, &c->metadata_cache_bytes, 8 * MIB, 1024 * GIB);
 		take_uint(l, "memory.inodes", r->memory->inodes, &c->inodes, 1024, 1u << 28);
 		take_uint(l, "memory.names", r->memory->names, &c->names, 0, 1u << 30);
+		if (r->memory->preload)
+			c->preload = *r->memory->preload;
 	}
 	if (r->network) {
 		take_duration(l, "network.busy_poll", r->network->busy_poll, &c->busy_poll_ns, 1000000000);
@@ -306,6 +308,7 @@ set_defaults(struct config *c)
 		.buffer_bytes = 512 * MIB,
 		.metadata_cache_bytes = 128 * MIB,
 		.inodes = 262144,
+		.preload = true,
 		.core_wake = REACTOR_WAKE_RING,
 		.busy_poll_ns = 50000,
 		.gather_bytes = NET_GATHER_BYTES,

@@ -50,6 +50,7 @@ struct config {
 	uint64_t buffer_bytes, metadata_cache_bytes;
 	uint32_t inodes;                              /* in memory, all cores */
 	uint32_t names;                               /* in short form beside them, all cores; 0: by the machine's memory */
+	bool preload;                                 /* both are read from RocksDB after a start */
 
 	uint64_t busy_poll_ns, idle_timeout_ns;
 	char congestion[16];                          /* "": the system's, cubic on loopback */

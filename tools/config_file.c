@@ -52,7 +52,8 @@ static const cyaml_schema_field_t memory_fields[] = {
 	STR("buffer_size", struct raw_memory, buffer_size),
 	STR("metadata_cache", struct raw_memory, metadata_cache),
 	CYAML_FIELD_UINT_PTR("inodes", CYAML_FLAG_POINTER | OPT, struct raw_memory, inodes),
-	CYAML_FIELD_UINT_PTR("names", CYAML_FLAG_POINTER | OPT, struct raw_memory, names), CYAML_FIELD_END,
+	CYAML_FIELD_UINT_PTR("names", CYAML_FLAG_POINTER | OPT, struct raw_memory, names),
+	CYAML_FIELD_BOOL_PTR("preload", CYAML_FLAG_POINTER | OPT, struct raw_memory, preload), CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t network_fields[] = {
 	STR("busy_poll", struct raw_network, busy_poll), STR("idle_timeout", struct raw_network, idle_timeout),

@@ -20,7 +20,7 @@ struct raw_share {
 };
 
 struct raw_paths { char *meta, *journal, *cache, *objects, *control; };
-struct raw_memory { char *buffer_size, *metadata_cache; uint32_t *inodes, *names; };
+struct raw_memory { char *buffer_size, *metadata_cache; uint32_t *inodes, *names; bool *preload; };
 struct raw_network { char *busy_poll, *idle_timeout, *congestion, *gather_replies; uint32_t *max_connections; bool *rpcbind; };
 enum durability { DURABILITY_LOCAL, DURABILITY_REMOTE };
 struct raw_writeback {

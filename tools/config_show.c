@@ -85,12 +85,12 @@ config_tree(const struct config *c)
 	snprintf(time[4], 32, "%" PRIu64 "ms", c->compact_delay_ns / 1000000);
 	snprintf(time[5], 32, "%" PRIu64 "ms", c->garbage_keep_ns / 1000000);
 	snprintf(time[3], 32, "%" PRIu64 "ms", c->drain_limit_ns / 1000000);
-	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I, s:I},"
+	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I, s:I, s:b},"
 	                 " s:{s:s, s:s, s:s, s:s, s:I, s:b}, s:o, s:{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:{s:i, s:i, s:s, s:s}, s:{s:s}, s:o, s:{s:b, s:s}, s:o}",
 		"version", 1, "listen", listen, "cores", (int)c->cores, "core_wake", wakes[c->core_wake], "log_level", levels[c->log_level],
 		"paths", "meta", c->meta, "journal", c->journal, "cache", c->cache, "objects", c->objects, "control", c->control,
 		"memory", "buffer_size", size[0], "metadata_cache", size[1], "inodes", (json_int_t)c->inodes,
-			"names", (json_int_t)c->names,
+			"names", (json_int_t)c->names, "preload", c->preload,
 		"network", "busy_poll", time[0], "idle_timeout", time[1], "congestion", c->congestion, "gather_replies", size[6],
 			"max_connections", (json_int_t)c->max_connections, "rpcbind", c->rpcbind,
 		"cache", cache_tree(c),
@@ -195,6 +195,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"  metadata_cache: 128MiB   # RocksDB's block cache\n"
 		"  inodes: 262144           # kept in memory, 400 bytes each\n"
 		"  names: 0                 # names and attributes beside them in short form, 200 bytes each; 0: an eighth of the memory\n"
+		"  preload: true            # both are read in the background after a start; false: each when it is first asked for\n"
 		"\n"
 		"network:\n"
 		"  busy_poll: 50us          # how long an idle core polls before it sleeps: latency for CPU; 0 saves CPU\n"

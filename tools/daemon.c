@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "meta/preload.h"
 #include "proto/server.h"
 #include "tools/memsize.h"
 #include "tools/oncore.h"
@@ -106,6 +107,7 @@ shut_down(struct bringup *b, sigset_t *set)
 
 	pthread_create(&second, NULL, second_signal, set);
 	pthread_detach(second);
+	preload_quit();
 	log_info("stopping: calls under way get %d s", GRACE_MS / 1000);
 	server_stop(GRACE_MS);
 	if (b->d.config->drain) {
@@ -158,6 +160,8 @@ serve(struct bringup *b, sigset_t *set, char why[256])
 		((struct sockaddr_in *)&at)->sin_port = htons(b->d.port);
 	format_listen(&at, addr, sizeof(addr));
 	log_info("serving %s on %s with %d core%s", b->d.config->shares[0].name, addr, b->d.cores, b->d.cores > 1 ? "s" : "");
+	if (b->d.config->preload && on_core(0, preload_start, NULL) < 0)
+		log_warn("no memory to read names and attributes ahead");
 	while (sigwait(set, &sig) != 0)
 		;
 	if (atomic_load(&fenced.is))
@@ -278,6 +282,7 @@ daemon_run(struct config *c, char why[256])
 		goto close;
 	}
 	err = serve(&b, &set, why);
+	on_core(0, preload_stop, NULL);
 	for (int i = 0; i < b.d.cores; i++)
 		on_core(i, stop_core, NULL);
 	if (err == 0)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "meta/preload.h"
 #include "proto/server.h"
 #include "store/blockio.h"
 #include "store/diskcache.h"
@@ -129,6 +130,16 @@ memory_json(const struct daemon *d)
 }
 
 static json_t *
+preload_json(void)
+{
+	struct preload_stats s;
+
+	preload_stats(&s);
+	return json_pack("{s:s, s:o, s:o, s:o, s:f}", "state", s.state, "attributes", num(s.attrs), "names", num(s.names), "inodes",
+		num(s.inodes), "seconds", s.seconds);
+}
+
+static json_t *
 calls_json(const struct daemon *d)
 {
 	static struct proto_stats sum; /* the admin thread only */
@@ -242,6 +253,7 @@ report_json(const struct daemon *d)
 		"pieces_after", num(f.compacted_into), "errors", num(f.compact_errors)));
 	json_object_set_new(j, "object_store", json_pack("{s:s, s:o}", "url", d->config->objects, "requests", requests_json()));
 	json_object_set_new(j, "memory", memory_json(d));
+	json_object_set_new(j, "preload", preload_json());
 	json_object_set_new(j, "calls", calls_json(d));
 	char *text = json_dumps(j, JSON_INDENT(2));
 

@@ -78,6 +78,12 @@ fi
 if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	ok "serve"
 	expect "status"                  0 '^/export .*read and write'     "$binary" status "$v"
+	for _ in $(seq 1200); do
+		"$binary" status "$v" | grep -q '^read ahead .* done after' && break
+		sleep 0.05
+	done
+	expect "status shows what was read ahead" 0 '^read ahead 1 attributes and 0 names of 1 files, done after' "$binary" status "$v"
+	expect "and --json"              0 '"state": "done"'               "$binary" status --json "$v"
 	expect "status shows pools"      0 'process, against budget'       "$binary" status "$v"
 	expect "status shows pending"    0 '^pending +0 B in 0 files'      "$binary" status "$v"
 	expect "flush, nothing to do"    0 '^0.0 MiB in 0 files uploaded'  "$binary" flush "$v"
@@ -103,6 +109,14 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 else
 	bad "serve"
 fi
+sed -i 's/  preload: true /  preload: false /' "$v/dittofs.yaml"
+if serve "$v" --listen 127.0.0.1:0; then
+	expect "preload: false" 0 '"state": "off"' "$binary" status --json "$v"
+	stop "and its end"
+else
+	bad "preload: false"
+fi
+cp "$tmp/good.yaml" "$v/dittofs.yaml"
 expect "an address that is not ours" 1 'assign|not.*this machine|address' "$binary" serve "$v" --listen 192.0.2.1:2049
 if serve "$tmp/zstd" --listen 127.0.0.1:0 --cores 2; then
 	expect "compression as formatted" 0 '^/export .*compression zstd:7' "$binary" status "$tmp/zstd"

@@ -5,16 +5,18 @@
  *	meta_stress [SECONDS [CORES]]
  *
  * Threads create, link, rename, remove and change the same few names on all
- * cores while others list and look; at the end the database must be consistent.
+ * cores while others list and look, and one has all read ahead again and again; at the end
+ * the database must be consistent.
  */
 #define WORLD_PLAIN
 #include <time.h>
 #include <unistd.h>
 
+#include "meta/preload.h"
 #include "tests/fake/meta_load.h"
 #include "tests/fake/rig.c"
 
-#define THREADS 10
+#define THREADS 11
 
 /* RocksDB is not built for the sanitizer, which then does not see how its threads take turns. */
 const char *__tsan_default_suppressions(void);
@@ -59,6 +61,11 @@ thread(int me)
 	if (me < 2) {
 		lister(seed);
 		return;
+	}
+	while (me == 2 && time(NULL) < until) {
+		cr_assert(rig_call(0, preload_start, NULL) == 0);
+		usleep((useconds_t)mix64(++seed) % 10000);
+		cr_assert(rig_call(0, preload_stop, NULL) == 0);
 	}
 	while (time(NULL) < until)
 		load_step(mix64(seed += 0x9e3779b97f4a7c15));
