@@ -18,10 +18,17 @@ static const struct nfs_sattr dir_mode = { .set = NFS_SET_MODE, .mode = 0755 };
 void
 world_name(char name[LOAD_NAME], char kind, uint32_t worker, uint64_t id)
 {
-	if (kind == 'f')
-		snprintf(name, LOAD_NAME, "f%08llu", (unsigned long long)id);
-	else
+	uint32_t left = (uint32_t)id;
+
+	if (kind != 'f') {
 		snprintf(name, LOAD_NAME, "%c%u.%llx", kind, worker, (unsigned long long)id);
+		return;
+	}
+	/* A LOOKUP is too short for printf to take a part of it. */
+	name[0] = 'f';
+	name[9] = '\0';
+	for (int i = 8; i > 0; i--, left /= 10)
+		name[i] = (char)('0' + left % 10);
 }
 
 /*
