@@ -11,7 +11,7 @@
 #include "bench/load/load.h"
 #include "tests/client/rpc_impl.h"
 
-enum { BUFS = 64, BUF_BYTES = 16 << 10, SEND = 1 << 16 /* in user_data: it is a send's completion */ };
+enum { BUFS = 16, BUF_BYTES = 64 << 10, SEND = 1 << 16 /* in user_data: it is a send's completion */ };
 
 /* A connection's side of it. */
 struct lane {
