@@ -31,7 +31,7 @@
 #include "bench/lib/uring.h"
 
 enum {
-	CONNS = 256, THREADS = 16, BUFS = 256, BUF_BYTES = 16 << 10, OUT_BYTES = 256 << 10,
+	CONNS = 256, THREADS = 16, BUFS = 64, BUF_BYTES = 64 << 10, OUT_BYTES = 256 << 10,
 	RPC_WORDS = 7, ATTR_WORDS = 21, FH_BYTES = 32, READ_BYTES = 4096,
 	REPLY_BYTES = READ_BYTES + 256,
 	SEND = 1 << 16,  /* in user_data: it is a send's completion */
