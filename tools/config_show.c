@@ -194,7 +194,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"  buffer_size: 512MiB      # payloads, dirty data and cached frames, all cores together\n"
 		"  metadata_cache: 128MiB   # RocksDB's block cache\n"
 		"  inodes: 262144           # kept in memory, 400 bytes each\n"
-		"  names: 0                 # names and attributes beside them in short form, 200 bytes each; 0: an eighth of the memory\n"
+		"  names: 0                 # names and attributes beside them in short form, 250 bytes each; 0: an eighth of the memory\n"
 		"  preload: true            # both are read in the background after a start; false: each when it is first asked for\n"
 		"\n"
 		"network:\n"

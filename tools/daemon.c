@@ -20,7 +20,7 @@
 #define GRACE_MS 10000 /* for calls under way at SIGTERM */
 
 /* Of a name and its attributes in short form, with the indexes over them when they are at their largest. */
-#define NAME_BYTES 206
+#define NAME_BYTES 248
 #define NAMES_MIN  1048576u
 #define NAMES_MAX  (1u << 30)
 
