@@ -332,12 +332,14 @@ s3_open(struct objstore **out, const char *url, const struct s3_opts *o, char wh
 	snprintf(s->profile, sizeof(s->profile), "%s", o->profile);
 	snprintf(s->ca_file, sizeof(s->ca_file), "%s", o->ca_file);
 	snprintf(s->congestion, sizeof(s->congestion), "%s", o->congestion);
-	s->checksum = o->checksum;
 	s->timeout_ns = o->timeout_ns;
 	s->hedge_after_ns = o->hedge_after_ns;
 	s->connections = MAX(o->connections / o->cores, 4);
 	if ((err = take_url(s, url, why)) < 0 || (err = take_endpoint(s, o->endpoint, o->style, why)) < 0)
 		goto free;
+	s->checksum = o->checksum;
+	if (o->checksum == S3_AUTOSUM)
+		s->checksum = strcmp(s->scheme, "https") == 0 ? S3_CRC32C : S3_SHA256;
 	/* So that who starts it sees what is wrong; each core reads them for itself. */
 	err = s3_cred_load(&cred, s->credentials_file, s->profile, why);
 	s3_cred_wipe(&cred);

@@ -24,8 +24,9 @@ enum s3_signature { S3_V4, S3_V2 }; /* V2: store/s3v2.h */
 enum s3_checksum {
 	S3_SHA256, /* in the signature: every V4 server checks it */
 	S3_MD5,    /* Content-MD5, and the ETag compared */
-	S3_CRC32C, /* x-amz-checksum-crc32c: AWS and few others check it; cheapest */
+	S3_CRC32C, /* x-amz-checksum-crc32c, cheapest; S3_SHA256 where the store does not say that it checked it */
 	S3_NOSUM,
+	S3_AUTOSUM, /* S3_CRC32C over https, which nobody on the way can change, else S3_SHA256 */
 };
 
 struct s3_opts {

@@ -123,6 +123,8 @@ s3_answer_header(struct s3_answer *a, const char *line, size_t len)
 		content_range(a, v, end);
 	} else if (IS("etag")) {
 		etag(a, v, n);
+	} else if (IS("x-amz-checksum-crc32c")) {
+		text(a->crc32c, sizeof(a->crc32c), v, n);
 	} else if (IS("date")) {
 		date(a, v, n);
 	} else if (IS("retry-after")) {

@@ -18,6 +18,7 @@ struct s3_answer {
 	time_t date;                 /* the server's clock; 0: it did not say */
 	uint32_t retry_after_s;
 	char etag[72];               /* without its quotes; "": none, or too long */
+	char crc32c[12];             /* base64, of what was put, by a store that has compared it; "": none */
 	char region[32];             /* where the bucket is */
 	char location[256];
 	char code[48], message[160]; /* of an error */

@@ -48,6 +48,7 @@ struct s3 {
 	uint64_t timeout_ns, hedge_after_ns;
 	struct s3_core *core[REACTOR_MAX_CORES];
 	_Atomic int64_t skew_s; /* the server's clock is so far ahead of ours */
+	_Atomic bool no_crc;    /* it took a PUT without a word about its CRC32C */
 	/* s3_health.c */
 	_Atomic int health;
 	_Atomic uint64_t health_since_ns, last_good_ns;
@@ -152,6 +153,7 @@ struct s3_call {
 	int iov;          /* GET: where the next byte goes */
 	size_t off;
 	uint64_t done;
+	enum s3_checksum sum; /* PUT: what it is sent with */
 	uint8_t md5[16];
 	char range[64], md5_text[40], crc_text[16];
 	char *big;        /* DELETE and list: what they need beside */

@@ -36,6 +36,31 @@ same_md5(const char *etag, const uint8_t md5[DIGEST_MD5])
 
 enum { PUT_START, PUT_HASHED, PUT_SENT, PUT_LOOKED };
 
+/*
+ * A store that knows nothing of x-amz-checksum-crc32c takes whatever came, so it gets no PUT without a hash in its
+ * signature any more.  Whether it knows is seen by its answer; a conditional PUT could not be sent again to that end.
+ */
+static enum s3_checksum
+sum_of(const struct obj_req *r, struct s3 *s)
+{
+	if (s->checksum != S3_CRC32C)
+		return s->checksum;
+	return r->exclusive || atomic_load_explicit(&s->no_crc, memory_order_relaxed) ? S3_SHA256 : S3_CRC32C;
+}
+
+static bool
+was_checked(const struct s3_call *c)
+{
+	return c->sum != S3_CRC32C || c->q.answer->crc32c[0];
+}
+
+static void
+give_up_crc(struct s3 *s)
+{
+	if (!atomic_exchange(&s->no_crc, true))
+		log_info("%s: it does not say that it checks CRC32C (s3.checksum): objects are sent with their SHA-256", s->base.url);
+}
+
 static int
 hash_run(struct work *w)
 {
@@ -44,7 +69,7 @@ hash_run(struct work *w)
 	uint8_t sha[DIGEST_SHA256], be[4];
 	uint32_t crc = 0;
 
-	switch (c->q.core->s3->checksum) {
+	switch (c->sum) {
 	case S3_SHA256:
 		digest_sha256(r->iov, r->niov, sha);
 		digest_hex(sha, sizeof(sha), c->q.payload);
@@ -60,6 +85,7 @@ hash_run(struct work *w)
 		digest_base64(be, sizeof(be), c->crc_text);
 		break;
 	case S3_NOSUM:
+	case S3_AUTOSUM: /* is one of the others by now */
 		break;
 	}
 	return 0;
@@ -71,7 +97,9 @@ put_check(struct s3_request *q, const struct s3_answer *a)
 {
 	struct s3_call *c = call_of(q);
 
-	if (q->core->s3->checksum == S3_MD5 && !a->encrypted && is_md5(a->etag) && !same_md5(a->etag, c->md5))
+	if (c->sum == S3_MD5 && !a->encrypted && is_md5(a->etag) && !same_md5(a->etag, c->md5))
+		return -EPROTO;
+	if (c->sum == S3_CRC32C && a->crc32c[0] && strcmp(a->crc32c, c->crc_text) != 0)
 		return -EPROTO;
 	return 0;
 }
@@ -125,7 +153,8 @@ put_step(struct op *op)
 		s3_request_init(q, q->core, OBJ_PUT, "PUT");
 		s3_request_name(q, r->name);
 		c->md5_text[0] = c->crc_text[0] = '\0';
-		if (q->core->s3->checksum != S3_SHA256)
+		c->sum = sum_of(r, q->core->s3);
+		if (c->sum != S3_SHA256)
 			strcpy(q->payload, SIGV4_UNSIGNED);
 		c->stage = PUT_HASHED;
 		if (r->len > HASH_HERE_BYTES && worker_run(&r->work, hash_run, &r->step) == OP_PENDING)
@@ -139,6 +168,12 @@ put_step(struct op *op)
 			return;
 		fallthrough;
 	case PUT_SENT:
+		if (res == 0 && !was_checked(c)) {
+			give_up_crc(q->core->s3);
+			c->stage = PUT_START;
+			put_step(op); /* once more, as it should have been */
+			return;
+		}
 		if (res != -EEXIST || !q->doubtful || r->len > LOOK_BYTES)
 			break;
 		c->stage = PUT_LOOKED;

@@ -329,6 +329,7 @@ set_defaults(struct config *c)
 		.cache_free = 0.1,
 		.cache_verify = DISK_VERIFY_EXTEND,
 		.prefetch = 1,
+		.s3_checksum = S3_AUTOSUM,
 		.s3_connections = 32,
 		.s3_timeout_ns = 30 * 1000000000ULL,
 		.s3_hedge_after_ns = 1000000000,

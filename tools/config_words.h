@@ -11,7 +11,8 @@
 #define VERIFY_WORDS(W) \
 	W("none", DISK_VERIFY_NONE) W("full", DISK_VERIFY_FULL) W("shrink", DISK_VERIFY_SHRINK) W("extend", DISK_VERIFY_EXTEND)
 #define S3_STYLE_WORDS(W)     W("auto", S3_AUTO) W("path", S3_PATH) W("virtual", S3_VIRTUAL)
-#define S3_CHECKSUM_WORDS(W)  W("sha256", S3_SHA256) W("md5", S3_MD5) W("crc32c", S3_CRC32C) W("none", S3_NOSUM)
+#define S3_CHECKSUM_WORDS(W)  W("sha256", S3_SHA256) W("md5", S3_MD5) W("crc32c", S3_CRC32C) W("none", S3_NOSUM) \
+	W("auto", S3_AUTOSUM)
 #define S3_SIGNATURE_WORDS(W) W("v4", S3_V4) W("v2", S3_V2)
 
 /* An entry of an array of the words by value. */

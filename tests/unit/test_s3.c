@@ -9,6 +9,7 @@
 #include "crypto/digest.h"
 #include "reactor/log.h"
 #include "store/objcount.h"
+#include "store/s3_impl.h"
 #include "tests/fake/http_fake.h"
 #include "tests/fake/s3_store.h"
 
@@ -554,13 +555,74 @@ Test(s3, put_md5)
 	cr_expect(strcmp(fake_header(&seen[0], "x-amz-content-sha256"), "UNSIGNED-PAYLOAD") == 0);
 }
 
+/* 123456789: RFC 3720 B.4's check value, big-endian. */
+#define CRC_HEADER "x-amz-checksum-crc32c: 4waSgw==\r\n"
+
+static bool
+sent_with_crc(int i)
+{
+	return strcmp(fake_header(&seen[i], "x-amz-checksum-crc32c"), "4waSgw==") == 0 &&
+	       strcmp(fake_header(&seen[i], "x-amz-content-sha256"), "UNSIGNED-PAYLOAD") == 0;
+}
+
+static bool
+sent_with_sha256(int i)
+{
+	return strcmp(fake_header(&seen[i], "x-amz-checksum-crc32c"), "") == 0 &&
+	       strcmp(fake_header(&seen[i], "x-amz-content-sha256"),
+	              "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225") == 0;
+}
+
 Test(s3, put_crc32c)
 {
 	opts.checksum = S3_CRC32C;
+	say(with(200, CRC_HEADER, ""));
+	say(with(200, "x-amz-checksum-crc32c: AAAAAA==\r\n", "")); /* it has something else: again */
+	say(with(200, CRC_HEADER, ""));
 	say(with(200, "", ""));
 	open_store();
-	cr_expect(eq(int, put("123456789", 9, false), 0)); /* RFC 3720 B.4's check value, big-endian */
-	cr_expect(strcmp(fake_header(&seen[0], "x-amz-checksum-crc32c"), "4waSgw==") == 0, "%s", fake_header(&seen[0], "x-amz-checksum-crc32c"));
+	cr_expect(eq(int, put("123456789", 9, false), 0));
+	cr_expect(eq(int, http_fake.requests, 1));
+	cr_expect(eq(int, put("123456789", 9, false), 0));
+	cr_expect(eq(int, http_fake.requests, 3));
+	cr_expect(sent_with_crc(0) && sent_with_crc(1) && sent_with_crc(2));
+	cr_expect(eq(int, put("123456789", 9, true), 0));
+	cr_expect(sent_with_sha256(3), "one that cannot be sent again");
+}
+
+/* A store that says nothing of the CRC has not looked at it. */
+Test(s3, put_crc32c_that_nobody_checks)
+{
+	opts.checksum = S3_CRC32C;
+	say(with(200, "", ""));
+	say(error_of(503, "SlowDown"));
+	say(with(200, "", ""));
+	say(with(200, "", ""));
+	open_store();
+	cr_expect(eq(int, put("123456789", 9, false), 0));
+	cr_expect(eq(int, http_fake.requests, 3));
+	cr_expect(sent_with_crc(0) && sent_with_sha256(1) && sent_with_sha256(2));
+	cr_expect(eq(int, put("123456789", 9, false), 0));
+	cr_expect(eq(int, http_fake.requests, 4));
+	cr_expect(sent_with_sha256(3));
+}
+
+/* Over https nobody on the way can change both the bytes and their CRC. */
+Test(s3, put_auto)
+{
+	struct s3_opts o = opts;
+	struct objstore *tls;
+	char why[256];
+
+	opts.checksum = o.checksum = S3_AUTOSUM;
+	o.endpoint = "https://127.0.0.1:1";
+	cr_assert(eq(int, s3_open(&tls, "s3://bucket", &o, why), 0), "%s", why);
+	cr_expect(eq(int, (int)s3_of(tls)->checksum, S3_CRC32C));
+	tls->ops->close(tls);
+	say(with(200, "", ""));
+	open_store();
+	cr_expect(eq(int, put("123456789", 9, false), 0));
+	cr_expect(sent_with_sha256(0));
 }
 
 /* ---- DELETE */

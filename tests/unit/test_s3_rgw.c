@@ -223,7 +223,7 @@ Test(s3_rgw, all_of_it)
 	go_through("s3://test/md5");
 	opts.checksum = S3_CRC32C;
 	go_through("s3://test/crc");
-	opts.checksum = S3_SHA256;
+	opts.checksum = S3_AUTOSUM;
 	opts.endpoint = tls;
 	opts.ca_file = ca;
 	go_through("s3://test/tls");
