@@ -9,7 +9,7 @@
 #include "store/block.h"
 
 #define CODEC_LEVEL_MAX     19 /* of zstd; what is above needs more memory and wins nothing in 64 KiB */
-#define CODEC_LEVEL_DEFAULT 1
+#define CODEC_LEVEL_DEFAULT 3
 
 /* How new frames are made.  level: of zstd, 1 to CODEC_LEVEL_MAX; 0 with the others. */
 struct codec_choice {

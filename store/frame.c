@@ -106,6 +106,23 @@ frame_encode(const struct frame_how *how, const uint8_t *plain, uint32_t len, st
 	return stored;
 }
 
+bool
+frame_try(struct frame_luck *l)
+{
+	if (l->skip == 0)
+		return true;
+	l->skip--;
+	l->failed++;
+	return false;
+}
+
+void
+frame_tried(struct frame_luck *l, bool shorter)
+{
+	l->failed = shorter ? 0 : l->failed + 1;
+	l->skip = l->failed / 2;
+}
+
 int
 frame_check(const struct frame_rec *rec, uint32_t plain)
 {

@@ -30,6 +30,16 @@ uint8_t *frame_gather(void);
  */
 const uint8_t *frame_encode(const struct frame_how *how, const uint8_t *plain, uint32_t len, struct frame_rec *rec);
 
+/*
+ * Giving up on what does not get shorter, in a row of frames that are likely to be alike (a block's): half as many as
+ * failed are not tried at all, so that little is lost where it gets better.  All zero to start.
+ */
+struct frame_luck { uint32_t failed, skip; };
+/* Is the next frame to be tried? */
+bool frame_try(struct frame_luck *l);
+/* It was: has it become shorter? */
+void frame_tried(struct frame_luck *l, bool shorter);
+
 /* Can a frame of so many plain bytes have this record?  -E_DAMAGED, or -E_FORMAT: made by a newer version. */
 int frame_check(const struct frame_rec *rec, uint32_t plain);
 /* Are these rec->stored bytes those that were written? */

@@ -39,6 +39,7 @@ struct context {
 	/* what encoding has come to */
 	int block;
 	struct cursor at;
+	struct frame_luck luck;      /* of the block */
 	uint64_t end;                /* of the frames so far, in the object */
 	struct object_tail index;
 	/* encoded bytes */
@@ -156,14 +157,20 @@ static void
 frame_add(struct context *x, const struct upload_block *b, uint32_t len, struct frame_rec *rec)
 {
 	struct cursor from = x->at;
+	struct frame_how how = x->u->how;
 	const uint8_t *plain, *stored;
+	bool tried = frame_try(&x->luck);
 
 	if (x->nout == 0) {
 		frame_as_is(x, b, len, rec);
 		return;
 	}
+	if (!tried)
+		how.choice.codec = CODEC_RAW;
 	plain = frame_plain(x, b, len);
-	stored = frame_encode(&x->u->how, plain, len, rec);
+	stored = frame_encode(&how, plain, len, rec);
+	if (tried)
+		frame_tried(&x->luck, rec->codec != CODEC_RAW);
 	if (stored != plain || x->out_len > 0) {
 		/* Copying is a hundredth of encoding, and O_DIRECT wants no gaps between whole pages. */
 		out_add(x, stored, rec->stored);
@@ -193,6 +200,7 @@ encode_frame(struct context *x, struct upload_block *b)
 
 	assert(b->plain > 0 && rec->nframes < FRAMES_PER_BLOCK);
 	if (rec->nframes == 0) {
+		x->luck = (struct frame_luck){ 0 };
 		rec->pack = x->u->pack;
 		rec->off = x->end;
 		rec->plain = b->plain;

@@ -41,8 +41,10 @@ server_gone() { ! kill -0 "$SERVER" 2>/dev/null; }
 server_decided() { server_serving "$1" || server_gone; }
 
 server_format() {
-	local objects=()
-	[ "${STORE:-file}" != s3 ] || objects=(--objects "s3://$S3_BUCKET/$(basename "$WORK")" --endpoint "$S3_ENDPOINT")
+	local objects=() compress=zstd:1
+	# In a bucket all is compressed, with each codec in one of the two suites; in a directory nothing is.
+	[ "${DURABILITY:-local}" != remote ] || compress=lz4
+	[ "${STORE:-file}" != s3 ] || objects=(--objects "s3://$S3_BUCKET/$(basename "$WORK")" --endpoint "$S3_ENDPOINT" --compress $compress)
 	"$LC" server "$BINARY" format "$VOL" "${objects[@]}" >>"$LOG" 2>&1 || fail "dittofs format: $?, see $LOG"
 	[ "${DURABILITY:-local}" != remote ] || sed -i 's/^  durability: local/  durability: remote/' "$VOL/dittofs.yaml"
 }

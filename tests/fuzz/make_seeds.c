@@ -2,6 +2,7 @@
 /* Writes the seeds of the protocol's fuzz targets from valid messages: make fuzz-seeds. */
 #include <sys/stat.h>
 
+#include "store/codec.h"
 #include "store/diskcache_format.h"
 #include "tests/fake/proto_client.h"
 
@@ -154,6 +155,28 @@ diskcache_seeds(void)
 	write_seed("diskcache", "cut", seed, 1 + PAGE);
 }
 
+/* Words, zeros, and a short one, by each codec. */
+static void
+codec_seeds(void)
+{
+	static const struct { const char *name; struct codec_choice c; uint32_t len; bool zeros; } kinds[] = {
+		{ "lz4_words", { CODEC_LZ4, 0 }, 3000, false }, { "lz4_zeros", { CODEC_LZ4, 0 }, FRAME_BYTES, true },
+		{ "zstd1_words", { CODEC_ZSTD, 1 }, 3000, false }, { "zstd19_words", { CODEC_ZSTD, 19 }, 3000, false },
+		{ "zstd1_zeros", { CODEC_ZSTD, 1 }, FRAME_BYTES, true }, { "zstd1_short", { CODEC_ZSTD, 1 }, 200, false },
+	};
+	static uint8_t plain[FRAME_BYTES], seed[5 + FRAME_BYTES];
+	struct codec_ctx *x = codec_new(CODEC_LEVEL_MAX);
+
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		for (uint32_t i = 0; i < kinds[k].len; i++)
+			plain[i] = kinds[k].zeros ? 0 : (uint8_t)"static int return "[(i + i / 40 * 7) % 18];
+		seed[0] = kinds[k].c.codec;
+		put_le32(seed + 1, kinds[k].len);
+		write_seed("codec", kinds[k].name, seed, 5 + codec_encode(x, &kinds[k].c, plain, kinds[k].len, seed + 5, FRAME_BYTES));
+	}
+	codec_free(x);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -166,5 +189,6 @@ main(int argc, char **argv)
 	nfs_seeds();
 	more_seeds();
 	diskcache_seeds();
+	codec_seeds();
 	return 0;
 }

@@ -269,6 +269,36 @@ Test(frame, raw_where_it_does_not_pay)
 	cr_assert(le(u32, rec.stored, FRAME_BYTES / 8 * 7));
 }
 
+/* Of a block that does not get shorter few frames are tried; of one that does all; after a turn for the better soon all again. */
+Test(frame, luck)
+{
+	struct frame_luck l = { 0 };
+	int tried = 0, lost = 0;
+
+	for (int i = 0; i < 64; i++)
+		if (frame_try(&l)) {
+			tried++;
+			frame_tried(&l, false);
+		}
+	cr_assert(le(int, tried, 11));
+	l = (struct frame_luck){ 0 };
+	for (int i = 0; i < 64; i++) {
+		cr_assert(frame_try(&l));
+		frame_tried(&l, true);
+	}
+	for (int bad = 0; bad < 50; bad++) {
+		l = (struct frame_luck){ 0 };
+		for (int i = 0; i < bad; i++)
+			if (frame_try(&l))
+				frame_tried(&l, false);
+		for (lost = 0; !frame_try(&l); lost++)
+			;
+		frame_tried(&l, true);
+		cr_assert(le(int, lost, bad / 2));
+		cr_assert(frame_try(&l));
+	}
+}
+
 /* What a record may say of a frame. */
 Test(frame, check)
 {
