@@ -28,7 +28,7 @@ static const struct choice choices[] = {
 	{ "gathered", { "2", "20", "100", "100" } },
 	{ "delay", { "1ms", "10ms", "10ms", "100ms" } },
 	{ "rate", { "1GiB", "1GiB", "1GiB", "64MiB" } },
-	/* of what the rounds write only the zeros get shorter */
+	/* of what the rounds write zeros and each fourth pattern get shorter */
 	{ "compression", { "none", "lz4", "zstd:1", "zstd:3" } },
 	/* objects in a local directory have no disk cache by themselves */
 	{ "# cache_dir", { "[cache]", "[cache]", "[cache]", NULL } },
