@@ -3,6 +3,8 @@
 
 #include "reactor/log.h"
 
+#define MOVES_MAX 3
+
 /* What 'B' says of the block: never believed without a check. */
 static int
 block_take(struct fetch *f, int res)
@@ -25,23 +27,41 @@ block_take(struct fetch *f, int res)
 }
 
 static enum op_state
+look_up(struct fetch *f)
+{
+	uint8_t key[KV_KEY_MAX];
+
+	return kv_get(&f->kv, key, key_block(key, f->slice, f->cache.index), f->val, sizeof(f->val), &f->step);
+}
+
+static enum op_state
 fetch_step(struct fetch *f)
 {
+	uint64_t pack = f->cache.rec.pack;
 	int res;
 
-	switch (f->stage) {
-	case FETCH_BLOCK:
-		res = block_take(f, f->step.res);
-		if (res < 0)
-			return op_done(f->wait, res);
-		f->stage = FETCH_FRAMES;
-		if (cache_fetch(&f->cache, &f->step) == OP_PENDING)
-			return OP_PENDING;
-		fallthrough;
-	case FETCH_FRAMES:
-		break;
+	for (;;) {
+		switch (f->stage) {
+		case FETCH_AGAIN:
+		case FETCH_BLOCK:
+			res = block_take(f, f->step.res);
+			if (res == 0 && f->stage == FETCH_AGAIN && f->cache.rec.pack == pack)
+				res = -EIO; /* where it was, and missing */
+			if (res < 0)
+				return op_done(f->wait, res);
+			f->stage = FETCH_FRAMES;
+			if (cache_fetch(&f->cache, &f->step) == OP_PENDING)
+				return OP_PENDING;
+			fallthrough;
+		case FETCH_FRAMES:
+			pack = f->cache.rec.pack;
+			if (f->step.res != -EIO || pack == 0 || ++f->moves > MOVES_MAX)
+				return op_done(f->wait, f->step.res);
+			f->stage = FETCH_AGAIN;
+			if (look_up(f) == OP_PENDING)
+				return OP_PENDING;
+		}
 	}
-	return op_done(f->wait, f->step.res);
 }
 
 static void
@@ -56,8 +76,6 @@ fetch_resume(struct op *step)
 enum op_state
 fetch_run(struct fetch *f, struct objstore *store, const char *prefix, struct op *op)
 {
-	uint8_t key[KV_KEY_MAX];
-
 	assert(f->n > 0 && f->first / FRAMES_PER_BLOCK == (f->first + f->n - 1) / FRAMES_PER_BLOCK);
 	f->wait = op;
 	f->step.resume = fetch_resume;
@@ -69,8 +87,6 @@ fetch_run(struct fetch *f, struct objstore *store, const char *prefix, struct op
 	f->cache.n = f->n;
 	f->cache.index = f->first / FRAMES_PER_BLOCK;
 	f->stage = FETCH_BLOCK;
-	if (kv_get(&f->kv, key, key_block(key, f->slice, f->cache.index), f->val, sizeof(f->val), &f->step) ==
-	    OP_PENDING)
-		return OP_PENDING;
-	return fetch_step(f);
+	f->moves = 0;
+	return look_up(f) == OP_PENDING ? OP_PENDING : fetch_step(f);
 }

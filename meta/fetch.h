@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Frames of a slice that are not in memory: looks up where the block is ('B'),
- * has the cache fetch them.
+ * has the cache fetch them; where the object is gone, looks again: the block may have moved meanwhile (repack.h).
  */
 #ifndef META_FETCH_H
 #define META_FETCH_H
@@ -19,7 +19,8 @@ struct fetch {
 	/* private */
 	struct kv_get kv;
 	uint8_t val[BLOCK_REC_BYTES_MAX];
-	enum { FETCH_BLOCK, FETCH_FRAMES } stage;
+	enum { FETCH_BLOCK, FETCH_FRAMES, FETCH_AGAIN } stage;
+	int moves;
 	struct op step;
 	struct op *wait;
 };

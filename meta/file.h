@@ -182,6 +182,7 @@ struct file_opts {
 	uint32_t compact_gathered; /* and so many pieces of a chunk */
 	uint64_t compact_delay_ns; /* after it was last written or first read */
 	uint64_t compact_rate;     /* bytes a second, all cores together */
+	double repack_below;       /* a pack of which less than this part lives is written anew; 0: none is */
 };
 /* Blocking, after kv_open and before the reactors: scans the journals of the last run. */
 int  file_open(const struct file_opts *opts, const struct volume *vol, char why[256]);
@@ -216,6 +217,7 @@ struct file_stats {
 	uint64_t deleted_objects, garbage;
 	/* merges of slices; their bytes, the pieces before and after; chunks that are to be looked at; what failed */
 	uint64_t compactions, compacted_bytes, compacted_pieces, compacted_into, compact_pending, compact_errors;
+	uint64_t repacked, repacked_into, repacked_bytes; /* packs, before and after; what lived in them */
 	double upload_rate;       /* bytes/s, as it was at upload_rate_ns: read it with file_upload_rate */
 	uint64_t upload_rate_ns;
 	bool away;                /* the last attempt to upload has failed */

@@ -119,6 +119,7 @@ const char *share_prefix(uint32_t share);
 const struct frame_how *share_how(uint32_t share);
 int share_count(void);
 const char *share_prefix_at(int i);
+uint32_t share_id_at(int i);
 uint64_t file_epoch(void);
 /* All records of this run are above it. */
 uint64_t file_old_seq(void);

@@ -116,6 +116,13 @@ share_prefix_at(int i)
 	return run.share[i].prefix;
 }
 
+uint32_t
+share_id_at(int i)
+{
+	assert(i >= 0 && i < run.nshares);
+	return run.share[i].id;
+}
+
 static size_t
 rec_encode(uint8_t *v, uint64_t epoch, uint64_t seq)
 {

@@ -9,6 +9,7 @@
  *   uncache their frames, on all cores
  *   forget  one batch: B, P, C, and in the end G
  *
+ * Before each look it lets packs be written anew (repack.h).
  * A crash anywhere between finds the records still there, and does it again.
  */
 #include "meta/garbage.h"
@@ -18,6 +19,7 @@
 
 #include "meta/file_core.h"
 #include "meta/file_trunc.h"
+#include "meta/repack.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
 #include "reactor/shard.h"
@@ -52,7 +54,7 @@ struct dead_block {
 	uint32_t index, plain, stored;
 };
 
-enum garbage_stage { G_IDLE, G_LOOKED, G_WRITTEN, G_SYNCED, G_LISTED, G_BLOCKS, G_PACKS, G_DELETED, G_UNCACHED, G_FORGOTTEN };
+enum garbage_stage { G_IDLE, G_REPACKED, G_LOOKED, G_WRITTEN, G_SYNCED, G_LISTED, G_BLOCKS, G_PACKS, G_DELETED, G_UNCACHED, G_FORGOTTEN };
 
 struct garbage {
 	enum garbage_stage stage;
@@ -96,13 +98,25 @@ garbage_encode(uint8_t v[GARBAGE_BYTES], uint32_t share)
 	return GARBAGE_BYTES;
 }
 
+static void
+put(struct kv_batch *b, char kind, uint64_t id, uint32_t share)
+{
+	uint8_t key[KV_KEY_MAX], val[GARBAGE_BYTES];
+	size_t klen = key_garbage(key, (uint64_t)time(NULL), kind, id);
+
+	kv_batch_put(b, key, klen, val, garbage_encode(val, share));
+}
+
 void
 garbage_slice(struct kv_batch *b, uint64_t slice, uint32_t share)
 {
-	uint8_t key[KV_KEY_MAX], val[GARBAGE_BYTES];
-	size_t klen = key_garbage(key, (uint64_t)time(NULL), GARBAGE_SLICE, slice);
+	put(b, GARBAGE_SLICE, slice, share);
+}
 
-	kv_batch_put(b, key, klen, val, garbage_encode(val, share));
+void
+garbage_pack(struct kv_batch *b, uint64_t pack, uint32_t share)
+{
+	put(b, GARBAGE_PACK, pack, share);
 }
 
 /* ---- look */
@@ -120,7 +134,7 @@ see_entry(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
 	e->kind = (char)e->key[9];
 	e->id = get_be64(e->key + 10);
 	e->share = vlen == GARBAGE_BYTES ? get_le32((const uint8_t *)val + 1) : 0;
-	if (e->kind != GARBAGE_INODE && e->kind != GARBAGE_SLICE)
+	if (e->kind != GARBAGE_INODE && e->kind != GARBAGE_SLICE && e->kind != GARBAGE_PACK)
 		return 0; /* of a newer version: none of our business */
 	return ++g->nentries == ENTRIES;
 }
@@ -181,7 +195,7 @@ list(struct garbage *g)
 
 	trunc_scan_reset(&g->list);
 	g->next_slice = 0;
-	if (e->kind == GARBAGE_SLICE)
+	if (e->kind != GARBAGE_INODE)
 		return op_done(&g->step, 0);
 	trunc_scan_start(&g->list, e->id, 0);
 	return kv_scan(&g->list.scan, trunc_scan_reset, &g->step);
@@ -264,6 +278,10 @@ take_blocks(struct garbage *g)
 	g->nnames = 0;
 	g->next_block = 0;
 	qsort(g->block, g->nblocks, sizeof(g->block[0]), pack_cmp);
+	if (g->entry[g->at].kind == GARBAGE_PACK) {
+		add_name(g, &(struct dead_block){ .pack = g->entry[g->at].id });
+		kv_batch_del(g->batch, key, key_pack(key, g->entry[g->at].id));
+	}
 	for (uint32_t i = 0; i < g->nblocks; i++) {
 		kv_batch_del(g->batch, key, key_block(key, g->block[i].slice, g->block[i].index));
 		if (g->block[i].pack == 0) {
@@ -299,6 +317,7 @@ pack_took(struct garbage *g, int res)
 	put_le64(g->val + 8, -bytes);
 	put_le64(g->val + 16, 0);
 	kv_batch_merge(g->batch, key, klen, g->val, sizeof(g->val));
+	repack_thinned();
 }
 
 static enum op_state
@@ -418,6 +437,15 @@ garbage_run(struct garbage *g)
 	for (;;) {
 		switch (g->stage) {
 		case G_IDLE:
+			g->stage = G_REPACKED;
+			if (repack_run(&g->step) == OP_PENDING)
+				return;
+			fallthrough;
+		case G_REPACKED:
+			if (g->stopping) {
+				g->stage = G_IDLE;
+				return;
+			}
 			g->stage = G_LOOKED;
 			if (look(g) == OP_PENDING)
 				return;
@@ -530,6 +558,7 @@ garbage_quit(void)
 	if (!g)
 		return true;
 	g->stopping = true;
+	repack_quit();
 	if (timer_stop(&g->timer))
 		g->stage = G_IDLE;
 	return g->stage == G_IDLE && g->timer.slot == 0;
@@ -550,6 +579,11 @@ garbage_init(void)
 		free(g);
 		return -ENOMEM;
 	}
+	if (repack_init() < 0) {
+		free(g->name);
+		free(g);
+		return -ENOMEM;
+	}
 	g->batch = kv_batch_new();
 	g->from_len = key_garbage(g->from, 0, 0, 0);
 	g->step.resume = garbage_resume;
@@ -566,6 +600,7 @@ garbage_fini(void)
 	if (!g)
 		return;
 	timer_stop(&g->timer);
+	repack_fini();
 	trunc_scan_fini(&g->list);
 	kv_batch_free(g->batch);
 	free(g->name);

@@ -11,6 +11,7 @@
 
 #define GARBAGE_INODE 'i' /* all that the inode's chunks hold */
 #define GARBAGE_SLICE 's'
+#define GARBAGE_PACK  'p' /* nothing lives in it */
 
 /* The value: whose objects they are. */
 #define GARBAGE_BYTES 5
@@ -18,6 +19,8 @@ size_t garbage_encode(uint8_t v[GARBAGE_BYTES], uint32_t share);
 
 /* In the batch: nothing shows the slice any more.  Any thread. */
 void garbage_slice(struct kv_batch *b, uint64_t slice, uint32_t share);
+/* In the batch: no block is in the pack any more.  Any thread. */
+void garbage_pack(struct kv_batch *b, uint64_t pack, uint32_t share);
 
 int  garbage_init(void); /* per core; core 0 does the work */
 void garbage_fini(void);

@@ -12,7 +12,7 @@
  *   'B' slice index            block
  *   'P' pack                   pack: live blocks, live bytes, total bytes (three le64, merged by addition)
  *   'R' slice                  reference count, where it is not 1
- *   'G' due kind id            garbage: an inode whose chunks are to be released ('i' ino), a slice ('s' slice)
+ *   'G' due kind id            garbage: an inode whose chunks are to be released ('i' ino), a slice ('s' slice), a pack ('p' pack)
  *   'U' share                  bytes and inodes used (two le64, merged by addition; deltas are two's complement)
  *   'S'                        next slice id (le64), taken in batches
  *   'N'                        next ino (le64), taken in batches

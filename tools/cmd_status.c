@@ -158,6 +158,9 @@ print_status(const json_t *j)
 	printf("compacted %s, %" PRIu64 " pieces into %" PRIu64 "; %" PRIu64 " chunks to look at, %" PRIu64 " errors\n",
 		format_bytes(n(comp, "bytes")), n(comp, "pieces_before"), n(comp, "pieces_after"), n(comp, "pending_chunks"),
 		n(comp, "errors"));
+	if (n(comp, "packs_before") > 0)
+		printf("          %s in %" PRIu64 " packs of which little was needed into %" PRIu64 "\n", format_bytes(n(comp, "packs_bytes")),
+			n(comp, "packs_before"), n(comp, "packs_after"));
 	print_requests(json_object_get(j, "object_store"));
 	print_preload(json_object_get(j, "preload"));
 	print_memory(json_object_get(j, "memory"));

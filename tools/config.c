@@ -280,6 +280,7 @@ take_all(struct loader *l, const struct raw *r)
 		if (c->compact_merge == 1)
 			config_file_bad(&l->file, "compaction.merge", "one piece is not merged with itself: 2 or more, or 0 for none");
 		take_uint(l, "compaction.gathered", r->compaction->gathered, &c->compact_gathered, 1, 1000000);
+		take_ratio(l, "compaction.repack", r->compaction->repack, &c->repack_below);
 		take_duration(l, "compaction.delay", r->compaction->delay, &c->compact_delay_ns, hour);
 		take_size(l, "compaction.rate", r->compaction->rate, &c->compact_rate, 1 * MIB, 1024 * GIB);
 	}
@@ -321,6 +322,7 @@ set_defaults(struct config *c)
 		.uploads = 8,
 		.compact_merge = 5,
 		.compact_gathered = 100,
+		.repack_below = 0.5,
 		.compact_delay_ns = 2000000000,
 		.compact_rate = 64 * MIB,
 		.garbage_keep_ns = 15000000000,

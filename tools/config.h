@@ -65,6 +65,7 @@ struct config {
 	uint32_t max_pending, uploads;                /* files; PUTs in flight; all cores */
 	uint32_t compact_merge, compact_gathered;     /* compaction.merge, .gathered; merge 0: none */
 	uint64_t compact_delay_ns, compact_rate;      /* bytes a second, all cores */
+	double repack_below;                          /* compaction.repack; 0: none */
 	uint64_t garbage_keep_ns;                     /* garbage.keep */
 	bool drain;
 	bool take_over;                               /* serve --take-over; not in the file */

@@ -86,6 +86,7 @@ static const cyaml_schema_field_t cache_fields[] = {
 static const cyaml_schema_field_t compaction_fields[] = {
 	CYAML_FIELD_UINT_PTR("merge", CYAML_FLAG_POINTER | OPT, struct raw_compaction, merge),
 	CYAML_FIELD_UINT_PTR("gathered", CYAML_FLAG_POINTER | OPT, struct raw_compaction, gathered),
+	CYAML_FIELD_FLOAT_PTR("repack", CYAML_FLAG_POINTER | OPT, struct raw_compaction, repack),
 	STR("delay", struct raw_compaction, delay), STR("rate", struct raw_compaction, rate), CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t garbage_fields[] = {

@@ -37,7 +37,7 @@ struct raw_cache {
 	enum disk_verify *verify_checksum;
 	uint32_t *prefetch;
 };
-struct raw_compaction { uint32_t *merge, *gathered; char *delay, *rate; };
+struct raw_compaction { uint32_t *merge, *gathered; double *repack; char *delay, *rate; };
 struct raw_garbage { char *keep; };
 struct raw_shutdown { bool *drain; char *drain_limit; };
 struct raw_s3 {

@@ -14,32 +14,74 @@ static const char *const wakes[] = { CORE_WAKE_WORDS(WORD_OF) };
 static const char *const levels[] = { LOG_LEVEL_WORDS(WORD_OF) };
 static const char *const verify[] = { VERIFY_WORDS(WORD_OF) };
 
+/* A number of units with the unit behind it: "512MiB", "50us". */
 static json_t *
-s3_tree(const struct config *c)
+with_unit(uint64_t v, uint64_t unit, const char *name)
 {
-	char time[2][32];
+	return json_sprintf("%" PRIu64 "%s", v / unit, name);
+}
 
-	snprintf(time[0], 32, "%" PRIu64 "ms", c->s3_timeout_ns / 1000000);
-	snprintf(time[1], 32, "%" PRIu64 "ms", c->s3_hedge_after_ns / 1000000);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "endpoint", c->s3_endpoint,
-		"region", c->s3_region, "style", styles[c->s3_style], "checksum", checksums[c->s3_checksum],
-		"signature", signatures[c->s3_signature],
-		"credentials_file", c->s3_credentials, "profile", c->s3_profile, "ca_file", c->s3_ca_file,
-		"congestion", c->s3_congestion, "connections", (json_int_t)c->s3_connections, "timeout", time[0],
-		"hedge_after", time[1]);
+static json_t *mib(uint64_t bytes) { return with_unit(bytes, MIB, "MiB"); }
+static json_t *ms(uint64_t ns)     { return with_unit(ns, 1000000, "ms"); }
+
+static json_t *
+paths_tree(const struct config *c)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "meta", c->meta, "journal", c->journal, "cache", c->cache, "objects", c->objects,
+		"control", c->control);
+}
+
+static json_t *
+memory_tree(const struct config *c)
+{
+	return json_pack("{s:o, s:o, s:I, s:I, s:b}", "buffer_size", mib(c->buffer_bytes), "metadata_cache",
+		mib(c->metadata_cache_bytes), "inodes", (json_int_t)c->inodes, "names", (json_int_t)c->names, "preload", c->preload);
+}
+
+static json_t *
+network_tree(const struct config *c)
+{
+	return json_pack("{s:o, s:o, s:s, s:o, s:I, s:b}", "busy_poll", with_unit(c->busy_poll_ns, 1000, "us"), "idle_timeout",
+		with_unit(c->idle_timeout_ns, 1000000000, "s"), "congestion", c->congestion, "gather_replies",
+		with_unit(c->gather_bytes, 1, ""), "max_connections", (json_int_t)c->max_connections, "rpcbind", c->rpcbind);
 }
 
 static json_t *
 cache_tree(const struct config *c)
 {
 	json_t *dirs = json_array();
-	char size[32];
 
 	for (unsigned i = 0; i < c->ncache_dirs; i++)
 		json_array_append_new(dirs, json_string(c->cache_dir[i]));
-	snprintf(size, sizeof(size), "%" PRIu64 "MiB", c->cache_bytes / MIB);
-	return json_pack("{s:o, s:s, s:f, s:s, s:I}", "cache_dir", dirs, "cache_size", size, "free_space_ratio",
+	return json_pack("{s:o, s:o, s:f, s:s, s:I}", "cache_dir", dirs, "cache_size", mib(c->cache_bytes), "free_space_ratio",
 		c->cache_free, "verify_checksum", verify[c->cache_verify], "prefetch", (json_int_t)c->prefetch);
+}
+
+static json_t *
+writeback_tree(const struct config *c)
+{
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:f, s:I, s:i}", "durability", c->remote ? "remote" : "local", "max_size",
+		mib(c->journal_bytes), "metadata_log", mib(c->metadata_log_bytes), "upload_delay", ms(c->upload_delay_ns),
+		"pack_below", with_unit(c->pack_below, KIB, "KiB"), "free_space_ratio", c->journal_free, "max_pending",
+		(json_int_t)c->max_pending, "uploads", (int)c->uploads);
+}
+
+static json_t *
+compaction_tree(const struct config *c)
+{
+	return json_pack("{s:i, s:i, s:f, s:o, s:o}", "merge", (int)c->compact_merge, "gathered", (int)c->compact_gathered, "repack",
+		c->repack_below, "delay", ms(c->compact_delay_ns), "rate", mib(c->compact_rate));
+}
+
+static json_t *
+s3_tree(const struct config *c)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o}", "endpoint", c->s3_endpoint,
+		"region", c->s3_region, "style", styles[c->s3_style], "checksum", checksums[c->s3_checksum],
+		"signature", signatures[c->s3_signature],
+		"credentials_file", c->s3_credentials, "profile", c->s3_profile, "ca_file", c->s3_ca_file,
+		"congestion", c->s3_congestion, "connections", (json_int_t)c->s3_connections, "timeout", ms(c->s3_timeout_ns),
+		"hedge_after", ms(c->s3_hedge_after_ns));
 }
 
 static const char *
@@ -51,14 +93,12 @@ compression_word(const struct config_compression *c, char out[CODEC_WORD_MAX])
 	return out;
 }
 
-/* Every effective setting once; YAML and the JSON of `config show` are both made from this tree. */
 static json_t *
-config_tree(const struct config *c)
+shares_tree(const struct config *c)
 {
-	char listen[80], net[EXPORT_NET_STRLEN], word[CODEC_WORD_MAX];
+	char net[EXPORT_NET_STRLEN], word[CODEC_WORD_MAX];
 	json_t *shares = json_array();
 
-	format_listen(&c->listen, listen, sizeof(listen));
 	for (unsigned i = 0; i < c->nshares; i++) {
 		const struct export *s = &c->shares[i];
 		json_t *clients = json_array();
@@ -70,38 +110,21 @@ config_tree(const struct config *c)
 			"compression", compression_word(&c->compression[i], word),
 			"anon_uid", (json_int_t)s->anon_uid, "anon_gid", (json_int_t)s->anon_gid));
 	}
-	char size[7][32], time[6][32];
+	return shares;
+}
 
-	snprintf(size[0], 32, "%" PRIu64 "MiB", c->buffer_bytes / MIB);
-	snprintf(size[1], 32, "%" PRIu64 "MiB", c->metadata_cache_bytes / MIB);
-	snprintf(size[2], 32, "%" PRIu64 "MiB", c->journal_bytes / MIB);
-	snprintf(time[0], 32, "%" PRIu64 "us", c->busy_poll_ns / 1000);
-	snprintf(time[1], 32, "%" PRIu64 "s", c->idle_timeout_ns / 1000000000);
-	snprintf(size[3], 32, "%" PRIu64 "KiB", c->pack_below / KIB);
-	snprintf(size[4], 32, "%" PRIu64 "MiB", c->metadata_log_bytes / MIB);
-	snprintf(size[6], 32, "%" PRIu64, c->gather_bytes);
-	snprintf(time[2], 32, "%" PRIu64 "ms", c->upload_delay_ns / 1000000);
-	snprintf(size[5], 32, "%" PRIu64 "MiB", c->compact_rate / MIB);
-	snprintf(time[4], 32, "%" PRIu64 "ms", c->compact_delay_ns / 1000000);
-	snprintf(time[5], 32, "%" PRIu64 "ms", c->garbage_keep_ns / 1000000);
-	snprintf(time[3], 32, "%" PRIu64 "ms", c->drain_limit_ns / 1000000);
-	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:I, s:I, s:b},"
-	                 " s:{s:s, s:s, s:s, s:s, s:I, s:b}, s:o, s:{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:i}, s:{s:i, s:i, s:s, s:s}, s:{s:s}, s:o, s:{s:b, s:s}, s:o}",
-		"version", 1, "listen", listen, "cores", (int)c->cores, "core_wake", wakes[c->core_wake], "log_level", levels[c->log_level],
-		"paths", "meta", c->meta, "journal", c->journal, "cache", c->cache, "objects", c->objects, "control", c->control,
-		"memory", "buffer_size", size[0], "metadata_cache", size[1], "inodes", (json_int_t)c->inodes,
-			"names", (json_int_t)c->names, "preload", c->preload,
-		"network", "busy_poll", time[0], "idle_timeout", time[1], "congestion", c->congestion, "gather_replies", size[6],
-			"max_connections", (json_int_t)c->max_connections, "rpcbind", c->rpcbind,
-		"cache", cache_tree(c),
-		"writeback", "durability", c->remote ? "remote" : "local", "max_size", size[2], "metadata_log", size[4],
-			"upload_delay", time[2],
-			"pack_below", size[3], "free_space_ratio", c->journal_free, "max_pending", (json_int_t)c->max_pending,
-			"uploads", (int)c->uploads,
-		"compaction", "merge", (int)c->compact_merge, "gathered", (int)c->compact_gathered, "delay", time[4],
-			"rate", size[5],
-		"garbage", "keep", time[5],
-		"s3", s3_tree(c), "shutdown", "drain", c->drain, "drain_limit", time[3], "shares", shares);
+/* Every effective setting once; YAML and the JSON of `config show` are both made from this tree. */
+static json_t *
+config_tree(const struct config *c)
+{
+	char listen[80];
+
+	format_listen(&c->listen, listen, sizeof(listen));
+	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o}, s:o, s:{s:b, s:o}, s:o}", "version", 1,
+		"listen", listen, "cores", (int)c->cores, "core_wake", wakes[c->core_wake], "log_level", levels[c->log_level],
+		"paths", paths_tree(c), "memory", memory_tree(c), "network", network_tree(c), "cache", cache_tree(c), "writeback",
+		writeback_tree(c), "compaction", compaction_tree(c), "garbage", "keep", ms(c->garbage_keep_ns), "s3", s3_tree(c),
+		"shutdown", "drain", c->drain, "drain_limit", ms(c->drain_limit_ns), "shares", shares_tree(c));
 }
 
 /* Block style; strings quoted as JSON does, which YAML reads the same. */
@@ -231,10 +254,11 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"  free_space_ratio: 0.1    # of the journal's disk: it does not grow where less is free\n"
 		"  uploads: 8               # in flight\n"
 		"\n"
-		"# Files that were written in many small pieces are merged in the background, so that reads need fewer.\n"
+		"# Files that were written in many small pieces are merged in the background, so that reads need fewer requests.\n"
 		"compaction:\n"
 		"  merge: 5                 # 64 KiB in which a read finds so many pieces are written anew; 0: never\n"
 		"  gathered: 100            # from so many pieces in 64 MiB on, each MiB too with 16 or more\n"
+		"  repack: 0.5              # an object of several files of which less than this part is needed is written anew; 0: never\n"
 		"  delay: 2s                # after it was last uploaded, or first read\n"
 		"  rate: 64MiB              # a second at most, all cores together\n"
 		"\n"

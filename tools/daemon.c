@@ -245,7 +245,7 @@ daemon_run(struct config *c, char why[256])
 		.pack_below = (uint32_t)MAX(1, c->pack_below),
 		.compact_merge = c->compact_merge, .compact_gathered = c->compact_gathered,
 		.compact_delay_ns = c->compact_delay_ns, .compact_rate = c->compact_rate,
-		.garbage_delay_ns = c->garbage_keep_ns,
+		.repack_below = c->repack_below, .garbage_delay_ns = c->garbage_keep_ns,
 		.max_pending = c->max_pending ? MAX(1, c->max_pending / cores) : 0,
 	};
 	struct diskcache_opts disk = {

@@ -17,6 +17,7 @@
 struct need {
 	struct obj_req req;
 	struct op_part part;
+	uint32_t index;
 	uint64_t ino, chunk, slice, off, len, pack, least; /* least: bytes that the object has, if it is whole */
 };
 
@@ -55,6 +56,17 @@ ask_all(void *arg, struct op *op)
 		op_join_add(&fsck.join, &n->part, n->req.store->ops->head(&n->req, part));
 	}
 	return op_join_wait(&fsck.join);
+}
+
+/* Is the block still in that pack?  It may have moved while we asked (meta/repack.h). */
+static bool
+is_there(const struct need *n)
+{
+	uint8_t key[KV_KEY_MAX], val[BLOCK_REC_BYTES_MAX];
+	struct block_rec rec = { 0 };
+	int got = kv_get_now(key, key_block(key, n->slice, n->index), val, sizeof(val));
+
+	return got < 0 || block_decode(&rec, val, (size_t)got) < 0 || rec.pack == n->pack;
 }
 
 /* Does the chunk still show that slice?  A client may have overwritten it while we asked. */
@@ -108,7 +120,7 @@ settle(void)
 		bytes += n->len;
 		if (err < 0 && err != -ENOENT)
 			return err;
-		if ((cut || err == -ENOENT) && is_needed(n))
+		if ((cut || err == -ENOENT) && is_there(n) && is_needed(n))
 			note_broken(n, cut);
 		else if (n->pack && err == 0 && !cut)
 			fsck.seen[n->pack % SEEN] = n->pack;
@@ -133,7 +145,7 @@ need_block(const struct chunk_val *c, uint64_t slice, uint32_t index, uint64_t o
 	int got = kv_get_now(key, key_block(key, slice, index), val, sizeof(val));
 
 	memset(n, 0, sizeof(*n));
-	*n = (struct need){ .ino = c->ino, .chunk = c->chunk, .slice = slice, .off = off, .len = len };
+	*n = (struct need){ .ino = c->ino, .chunk = c->chunk, .slice = slice, .index = index, .off = off, .len = len };
 	n->req.store = fsck.daemon->vol.store;
 	if (got == -ENOENT) {
 		snprintf(n->req.name, sizeof(n->req.name), "the record of slice %lu, block %u", slice, index);

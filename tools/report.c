@@ -233,6 +233,7 @@ report_json(const struct daemon *d)
 		f.compactions += s->compactions, f.compacted_bytes += s->compacted_bytes;
 		f.compacted_pieces += s->compacted_pieces, f.compacted_into += s->compacted_into;
 		f.compact_pending += s->compact_pending, f.compact_errors += s->compact_errors;
+		f.repacked += s->repacked, f.repacked_into += s->repacked_into, f.repacked_bytes += s->repacked_bytes;
 	}
 	clock_gettime(CLOCK_REALTIME, &t);
 	uuid_format(d->vol.vol.uuid, uuid);
@@ -248,9 +249,10 @@ report_json(const struct daemon *d)
 		num(f.journal_bytes)));
 	json_object_set_new(j, "cache", cache_json(d, &f));
 	json_object_set_new(j, "garbage", json_pack("{s:o, s:o}", "waiting", num(f.garbage), "deleted_objects", num(f.deleted_objects)));
-	json_object_set_new(j, "compaction", json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "pending_chunks", num(f.compact_pending),
+	json_object_set_new(j, "compaction", json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pending_chunks", num(f.compact_pending),
 		"merges", num(f.compactions), "bytes", num(f.compacted_bytes), "pieces_before", num(f.compacted_pieces),
-		"pieces_after", num(f.compacted_into), "errors", num(f.compact_errors)));
+		"pieces_after", num(f.compacted_into), "errors", num(f.compact_errors), "packs_before", num(f.repacked),
+		"packs_after", num(f.repacked_into), "packs_bytes", num(f.repacked_bytes)));
 	json_object_set_new(j, "object_store", json_pack("{s:s, s:o}", "url", d->config->objects, "requests", requests_json()));
 	json_object_set_new(j, "memory", memory_json(d));
 	json_object_set_new(j, "preload", preload_json());

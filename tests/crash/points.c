@@ -16,6 +16,8 @@ static const struct need {
 	{ .begins = "flush.before_reply", .remote = true },
 	/* what is garbage is left alone for 15 s, then looked for each second */
 	{ .begins = "garbage.", .age_ms = 20000, .work_ms = 2500 },
+	/* packs are thin only when that has begun */
+	{ .begins = "repack.", .age_ms = 20000, .work_ms = 4000 },
 };
 
 static const struct need *

@@ -30,6 +30,9 @@ static const struct choice choices[] = {
 	{ "rate", { "1GiB", "1GiB", "1GiB", "64MiB" } },
 	/* of what the rounds write zeros and each fourth pattern get shorter */
 	{ "compression", { "none", "lz4", "zstd:1", "zstd:3" } },
+	/* what is not needed any more goes while readers may just not be at it any more, and packs are written anew */
+	{ "repack", { "0.95", "0.95", "0.95", "0.5" } },
+	{ "keep", { "5s", "5s", "5s", "15s" } },
 	/* objects in a local directory have no disk cache by themselves */
 	{ "# cache_dir", { "[cache]", "[cache]", "[cache]", NULL } },
 	{ "cache_size", { "64MiB", "64MiB", "128MiB", "1GiB" } },

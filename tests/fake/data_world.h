@@ -484,6 +484,8 @@ data_stats(void)
 		sum.compact_pending += s->compact_pending;
 		sum.compact_errors += s->compact_errors;
 		sum.pages_copied += s->pages_copied;
+		sum.repacked += s->repacked;
+		sum.repacked_into += s->repacked_into;
 	}
 	return sum;
 }
