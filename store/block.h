@@ -22,6 +22,7 @@
 #define FRAMES_PER_BLOCK 64
 #define PACK_BELOW_BYTES (1 * MIB) /* smaller blocks share a pack */
 
+/* How a frame is stored: as it is, as one lz4 block, as one zstd frame; shorter than its plain bytes, but for the first. */
 enum codec { CODEC_RAW, CODEC_LZ4, CODEC_ZSTD };
 
 struct frame_rec {
