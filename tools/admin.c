@@ -11,6 +11,7 @@
 #include "tools/compact_all.h"
 #include "tools/fsck.h"
 #include "tools/pending.h"
+#include "tools/warmup.h"
 
 static struct {
 	struct MHD_Daemon *http;
@@ -79,6 +80,17 @@ info(struct MHD_Connection *conn)
 		report_info_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "path")));
 }
 
+/* ?do=start|stop, &path=/SHARE/..., &reads=N. */
+static enum MHD_Result
+warmup(struct MHD_Connection *conn)
+{
+	const char *reads = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "reads");
+
+	return answer(conn, MHD_HTTP_OK,
+		report_warmup_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "do"),
+			MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "path"), reads ? atoi(reads) : WARMUP_READS));
+}
+
 static const struct {
 	const char *url;
 	enum MHD_Result (*answer)(struct MHD_Connection *conn);
@@ -89,6 +101,7 @@ static const struct {
 	{ "/fsck", fsck },
 	{ "/gc", gc },
 	{ "/info", info },
+	{ "/warmup", warmup },
 };
 
 static const struct page {
@@ -171,5 +184,6 @@ admin_stop(void)
 	MHD_stop_daemon(admin.http);
 	fsck_stop();
 	compact_all_stop();
+	warmup_stop();
 	unlink(admin.path);
 }

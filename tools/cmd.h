@@ -26,6 +26,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_version(int argc, char **argv);
+int cmd_warmup(int argc, char **argv);
 
 /* The help text of a subcommand, on stdout (asked for: 0) or stderr (called wrongly: 2). */
 int cmd_usage(const char *name, bool asked);

@@ -16,6 +16,7 @@
 #include "tools/memsize.h"
 #include "tools/oncore.h"
 #include "tools/pending.h"
+#include "tools/warmup.h"
 
 #define GRACE_MS 10000 /* for calls under way at SIGTERM */
 
@@ -108,6 +109,7 @@ shut_down(struct bringup *b, sigset_t *set)
 	pthread_create(&second, NULL, second_signal, set);
 	pthread_detach(second);
 	preload_quit();
+	warmup_cancel();
 	log_info("stopping: calls under way get %d s", GRACE_MS / 1000);
 	server_stop(GRACE_MS);
 	if (b->d.config->drain) {

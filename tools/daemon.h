@@ -36,6 +36,11 @@ char *report_fsck_json(const struct daemon *d, bool start);
 char *report_compact_json(const struct daemon *d, bool start);
 /* What the metadata says of a file, and which objects it is in (tools/report_info.c); likewise. */
 char *report_info_json(const struct daemon *d, const char *path);
+/*
+ * What warmup has read so far, or did in its last run (tools/report_warmup.c); likewise.  `what`: "start" begins one at `path`
+ * (NULL: at all shares) with so many READs at a time, "stop" ends it, NULL only asks.
+ */
+char *report_warmup_json(const struct daemon *d, const char *what, const char *path, int reads);
 /* Makes a copy of the metadata in the directory, which must not be there (tools/report_backup.c); likewise. */
 char *report_backup_json(const char *dir);
 

@@ -125,6 +125,16 @@ static const struct cmd {
 	  "  --delete         deletes what is leaked; without it, it is only counted\n"
 	  "  --age DURATION   leaves what is younger, by the store's clock (1h)\n"
 	  "  --json           the counts as JSON\n" },
+	{ "warmup", cmd_warmup, "bring files into the caches before they are asked for",
+	  "dittofs warmup DIR [PATH...] [-p READS] [--json]\n"
+	  "dittofs warmup --config FILE [PATH...] ...\n"
+	  "\n"
+	  "The running server reads the files below each PATH (/export/some/folder; without one: all\n"
+	  "shares), as a client would: their data is in memory and on the cache disks then, as far as\n"
+	  "these hold it, and names and attributes are known.  Ctrl-C ends it.\n"
+	  "\n"
+	  "  -p, --reads N    so many reads of 1 MiB at a time (16); at most an eighth of memory.buffer_size\n"
+	  "  --json           the counts as JSON\n" },
 	{ "compact", cmd_compact, "write anew what lies in many small pieces",
 	  "dittofs compact DIR [--json]\n"
 	  "dittofs compact --config FILE [--json]\n"

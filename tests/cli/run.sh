@@ -9,7 +9,7 @@ v=$tmp/vol
 expect "no arguments"            2 'usage: dittofs COMMAND'   "$binary"
 expect "--help"                  0 'format .*make a volume'   "$binary" --help
 expect "unknown command"         2 "no command 'frobnicate'"  "$binary" frobnicate
-for c in format serve status flush fsck gc compact info backup config version; do
+for c in format serve status flush fsck gc compact warmup info backup config version; do
 	expect "$c --help"       0 "usage: dittofs $c"        "$binary" $c --help
 	expect "$c --nonsense"   2 "usage: dittofs $c"        "$binary" $c --nonsense
 done
@@ -46,6 +46,9 @@ expect "config show --json"      0 '"buffer_size": "512MiB"'  "$binary" config s
 expect "status without server"   1 'no server answers'        "$binary" status "$v"
 expect "gc without server"       1 'no server answers'        "$binary" gc "$v"
 expect "compact without server"  1 'no server answers'        "$binary" compact "$v"
+expect "warmup without server"   1 'no server answers'        "$binary" warmup "$v" /export
+expect "warmup, reads nonsense"  2 'usage: dittofs warmup'    "$binary" warmup "$v" -p none
+expect "warmup of nothing"       2 'usage: dittofs warmup'    "$binary" warmup
 expect "flush without server"    1 'no server answers'        "$binary" flush "$v"
 expect "serve --listen nonsense" 1 'an address like'          "$binary" serve "$v" --listen nowhere
 expect "serve --cores nonsense"  1 'a number from 0'          "$binary" serve "$v" --cores many
@@ -84,6 +87,8 @@ if serve "$v" --listen 127.0.0.1:0 --cores 2; then
 	done
 	expect "status shows what was read ahead" 0 '^read ahead 1 attributes and 0 names of 1 files, done after' "$binary" status "$v"
 	expect "and --json"              0 '"state": "done"'               "$binary" status --json "$v"
+	expect "warmup"                  0 '^0 files in 1 directories, 0 B' "$binary" warmup "$v"
+	expect "warmup, no such share"   1 '/other: there is no such file' "$binary" warmup "$v" /other
 	expect "status shows pools"      0 'process, against budget'       "$binary" status "$v"
 	expect "status shows pending"    0 '^pending +0 B in 0 files'      "$binary" status "$v"
 	expect "flush, nothing to do"    0 '^0.0 MiB in 0 files uploaded'  "$binary" flush "$v"

@@ -173,6 +173,8 @@ def an_object_is_gone(s, store):
         raise AssertionError("a byte of an object that is gone was read")
     except OSError as e:
         assert e.errno == 5, e
+    out = s.run("warmup", status=1)
+    assert re.search(r"\n1 could not be read, the first: /export/%s: " % name, out), out
     s.mount.unlink(name)
     write(s, [name])
     s.run("flush")
@@ -201,6 +203,23 @@ def small_pieces_are_merged(s, store):
     write(s, ["big"])
     s.run("flush")
     s.run("fsck")
+
+
+def files_are_warmed_up(s, store):
+    """What it has read is found in memory by who reads it next."""
+    s.end()
+    s.start()
+    out = s.run("warmup", "/export/nothing", status=1)
+    assert "/export/nothing: there is no such file; a path begins with its share" in out, out
+    out = json.loads(s.run("warmup", "/export/d/small3", "/export/d/small4", "--json"))
+    assert (out["files"], out["bytes"], out["directories"], out["errors"]) == (2, 6007, 0, 0), out
+    out = json.loads(s.run("warmup", "/export/d", "-p", "3", "--json"))
+    assert (out["files"], out["bytes"], out["directories"]) == (21, sum(SIZES.values()) - SIZES["big"], 1), out
+    out = s.run("warmup")
+    assert re.match(r"22 files in 2 directories, 14.1 MiB\n$", out), out
+    before = json.loads(s.run("status", "--json"))["cache"]["misses"]
+    same(s, SIZES)
+    assert json.loads(s.run("status", "--json"))["cache"]["misses"] == before
 
 
 def an_object_is_leaked(s, store):
@@ -341,7 +360,8 @@ def main():
         s.run("format", *store.format)
         rested(s.vol)
         s.start()
-        for step in all_there, an_object_is_gone, small_pieces_are_merged, frames_are_compressed, an_object_is_leaked, the_metadata_is_lost:
+        for step in (all_there, an_object_is_gone, small_pieces_are_merged, files_are_warmed_up, frames_are_compressed,
+                     an_object_is_leaked, the_metadata_is_lost):
             try:
                 step(s, store)
                 print("ok      ", step.__name__.replace("_", " "), flush=True)
