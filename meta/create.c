@@ -2,6 +2,7 @@
 /* CREATE, MKDIR, SYMLINK and MKNOD. */
 #include "meta/dir.h"
 #include "meta/perm.h"
+#include "meta/trash.h"
 #include "meta/txn.h"
 #include "meta/usage.h"
 
@@ -20,7 +21,7 @@ args_check(const struct meta_create *m)
 
 	if (err)
 		return err;
-	if (dir_name_is_dot(&m->name) || dir_name_is_dotdot(&m->name))
+	if (dir_name_is_dot(&m->name) || dir_name_is_dotdot(&m->name) || trash_is_name(m->req.f.share, m->req.f.ino, &m->name))
 		return -EEXIST;
 	if (m->type == FT_NONE || m->type > FT_FIFO)
 		return -E_BADTYPE;
@@ -36,7 +37,7 @@ args_check(const struct meta_create *m)
 static int
 dir_check(const struct meta_create *m, const struct attr *dir)
 {
-	if (dir->share != m->req.f.share)
+	if (dir->share != m->req.f.share || trash_holds(dir))
 		return -ESTALE;
 	if (dir->type != FT_DIR)
 		return -ENOTDIR;
@@ -291,5 +292,7 @@ meta_create(struct meta_create *m, struct op *op)
 	assert(shard_owns(m->req.f.ino));
 	m->wait = op;
 	m->tries = 0;
+	if (trash_is(m->req.f.ino))
+		return op_done(op, -EROFS);
 	return create_again(m, create_start(m));
 }

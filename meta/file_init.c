@@ -14,6 +14,7 @@
 #include "meta/readahead.h"
 #include "meta/replay.h"
 #include "meta/sliceid.h"
+#include "meta/trash_expire.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
 #include "store/diskcache.h"
@@ -210,6 +211,7 @@ static const struct part {
 	{ flush_part_init, flush_fini },
 	{ compact_part_init, compact_fini },
 	{ garbage_init, garbage_fini },
+	{ trash_expire_init, trash_expire_fini },
 	{ gc_init, gc_fini },
 	{ retire_init, retire_fini },
 	{ lists_init, lists_fini },
@@ -275,7 +277,7 @@ stop_poll(struct op *op)
 	struct op *wait = file_core->stopped;
 
 	(void)op;
-	if (!flush_quit() || !compact_quit() || !garbage_quit() || !gc_quit() || file_core->retire.running || replay_is_busy() ||
+	if (!flush_quit() || !compact_quit() || !garbage_quit() || !trash_expire_quit() || !gc_quit() || file_core->retire.running || replay_is_busy() ||
 	    slice_id_is_busy() || readahead_is_busy() || !diskcache_quit()) {
 		timer_start(&file_core->stop_timer, MSEC_NS, &file_core->stop);
 		return;

@@ -8,6 +8,7 @@
 #include "meta/file_core.h"
 #include "meta/flush.h"
 #include "meta/perm.h"
+#include "meta/trash.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
 
@@ -308,6 +309,8 @@ write_check(const struct file_write *w)
 		return res;
 	if (!perm_may_io(a, &w->req.cred, MAY_WRITE))
 		return -EACCES;
+	if (trash_holds(a))
+		return -EROFS;
 	return w->off > FILE_SIZE_MAX || w->count > FILE_SIZE_MAX - w->off ? -EFBIG : 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include "meta/flush_impl.h"
 #include "meta/garbage.h"
+#include "meta/trash.h"
 #include "meta/usage.h"
 #include "reactor/log.h"
 #include "store/diskcache.h"
@@ -128,6 +129,8 @@ put_file(struct flush *fl, struct flush_file *ff)
 	}
 	a->used += (uint64_t)used;
 	fl->used += used;
+	if (trash_holds(a))
+		fl->trash_used += used;
 	ff->lock.changed = true;
 	kv_batch_put(fl->batch, key, key_inode(key, a->ino), val, attr_encode(val, a));
 	return 0;
@@ -139,7 +142,7 @@ build(struct flush *fl)
 	int res;
 
 	kv_batch_clear(fl->batch);
-	fl->used = 0;
+	fl->used = fl->trash_used = 0;
 	for (uint32_t i = 0; i < fl->nfiles; i++) {
 		res = put_file(fl, &fl->file[i]);
 		if (res < 0)
@@ -149,6 +152,7 @@ build(struct flush *fl)
 	fl->tail = journal_tail_now();
 	journal_tail_put(fl->batch, fl->tail);
 	usage_add(fl->batch, fl->share, fl->used, 0);
+	usage_add_trash(fl->batch, fl->share, fl->trash_used, 0);
 	return 0;
 }
 
@@ -381,6 +385,7 @@ commit_run(struct flush *fl)
 		case FLUSH_WRITE:
 			if (res < 0) {
 				usage_add(fl->batch, fl->share, -fl->used, 0);
+				usage_add_trash(fl->batch, fl->share, -fl->trash_used, 0);
 				give_up(fl, res);
 				break;
 			}

@@ -107,7 +107,7 @@ struct flush {
 
 	uint32_t at;               /* of the stage's loop */
 	uint32_t readers, uploading, uploaded;
-	int64_t used;              /* the change of the share's usage */
+	int64_t used, trash_used;  /* the change of the share's usage; of that, in the trash */
 	uint64_t tail;
 	struct kv_batch *batch;
 	struct kv_write write;

@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 #include <sys/statvfs.h>
 
+#include "meta/trash.h"
 #include "meta/usage.h"
 #include "meta/volume.h"
 
@@ -50,14 +51,29 @@ static void
 fsstat_fill(struct meta_fsstat *m)
 {
 	const struct meta_config *c = meta_config();
+	struct usage u;
 
-	usage_get(m->attr.share, &m->used_bytes, &m->used_inodes);
+	usage_get(m->attr.share, &u);
+	m->used_bytes = u.bytes;
+	m->used_inodes = u.inodes;
 	m->free_bytes = less(c->capacity_bytes ? c->capacity_bytes : UNLIMITED_BYTES, m->used_bytes);
 	if (c->objects_path[0])
 		m->free_bytes = MIN(m->free_bytes, atomic_load_explicit(&disk.avail, memory_order_relaxed));
 	m->total_bytes = m->used_bytes + m->free_bytes;
 	m->total_inodes = c->capacity_inodes ? c->capacity_inodes : UNLIMITED_INODES;
 	m->free_inodes = less(m->total_inodes, m->used_inodes);
+}
+
+static int
+attr_take(struct meta_fsstat *m)
+{
+	if (trash_is(m->req.f.ino)) {
+		trash_folder_attr(&m->attr, m->req.f.ino, &m->req.cred);
+		return trash_folder_check(&m->req.f);
+	}
+	m->attr = m->get.inode->attr;
+	inode_put(m->get.inode);
+	return m->attr.share == m->req.f.share ? 0 : -ESTALE;
 }
 
 static enum op_state
@@ -70,9 +86,7 @@ fsstat_go(struct meta_fsstat *m)
 	case FSSTAT_INODE:
 		if (res < 0)
 			break;
-		m->attr = m->get.inode->attr;
-		inode_put(m->get.inode);
-		res = m->attr.share == m->req.f.share ? 0 : -ESTALE;
+		res = attr_take(m);
 		if (res)
 			break;
 		m->has_attr = true;
@@ -110,7 +124,8 @@ meta_fsstat(struct meta_fsstat *m, struct op *op)
 	m->step.resume = fsstat_resume;
 	m->stage = FSSTAT_INODE;
 	m->has_attr = false;
-	if (inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
+	m->step.res = 0;
+	if (!trash_is(m->req.f.ino) && inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
 		return OP_PENDING;
 	return fsstat_go(m);
 }

@@ -2,6 +2,7 @@
 /* GETATTR and ACCESS: a copy of the attributes, no lock. */
 #include "meta/attrcache.h"
 #include "meta/perm.h"
+#include "meta/trash.h"
 
 /* The inode is here, or it is not.  Also of another share than the handle says. */
 static int
@@ -13,6 +14,17 @@ attr_take(struct inode_get *g, uint32_t share, struct attr *out, int res)
 	inode_show(g->inode);
 	inode_put(g->inode);
 	return out->share == share ? 0 : -ESTALE;
+}
+
+/* Of a folder of the trash. */
+static int
+folder_take(const struct meta_req *req, struct attr *out)
+{
+	int res = trash_folder_check(&req->f);
+
+	if (res == 0)
+		trash_folder_attr(out, req->f.ino, &req->cred);
+	return res;
 }
 
 static void
@@ -27,6 +39,8 @@ getattr_resume(struct op *step)
 enum op_state
 meta_getattr(struct meta_getattr *m, struct op *op)
 {
+	if (trash_is(m->req.f.ino))
+		return op_done(op, folder_take(&m->req, &m->attr));
 	m->wait = op;
 	m->step.resume = getattr_resume;
 	if (inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
@@ -64,7 +78,7 @@ meta_getattr_near(const struct meta_getattr *m, int step)
 static int
 access_take(struct meta_access *m, int res)
 {
-	res = attr_take(&m->get, m->req.f.share, &m->attr, res);
+	res = trash_is(m->req.f.ino) ? folder_take(&m->req, &m->attr) : attr_take(&m->get, m->req.f.share, &m->attr, res);
 	if (res == 0)
 		m->mask = perm_access(&m->attr, &m->req.cred, m->mask);
 	return res;
@@ -84,7 +98,8 @@ meta_access(struct meta_access *m, struct op *op)
 {
 	m->wait = op;
 	m->step.resume = access_resume;
-	if (inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
+	if (!trash_is(m->req.f.ino) &&
+	    inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
 		return OP_PENDING;
 	return op_done(op, access_take(m, m->step.res));
 }

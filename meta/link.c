@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/dir.h"
 #include "meta/perm.h"
+#include "meta/trash.h"
 #include "meta/txn.h"
 
 enum { LINK_TXN, LINK_LOCKED, LINK_FOUND, LINK_COMMITTED, LINK_UNLOCKED };
@@ -14,13 +15,19 @@ link_check(const struct meta_link *m, const struct attr *file, const struct attr
 		return -ESTALE;
 	if (file->share != dir->share)
 		return -EXDEV;
+	if (trash_holds(file))
+		return -EROFS;
+	if (trash_holds(dir))
+		return -ESTALE;
 	if (dir->type != FT_DIR)
 		return -ENOTDIR;
 	if (!perm_allows(dir, &m->req.cred, MAY_EXEC))
 		return -EACCES;
 	if (err)
 		return err;
-	return dir_name_is_dot(&m->name) || dir_name_is_dotdot(&m->name) ? -EEXIST : 0;
+	if (dir_name_is_dot(&m->name) || dir_name_is_dotdot(&m->name))
+		return -EEXIST;
+	return trash_is_name(m->dir.share, m->dir.ino, &m->name) ? -EEXIST : 0;
 }
 
 /* The name is free. */
@@ -134,6 +141,8 @@ meta_link(struct meta_link *m, struct op *op)
 	m->stage = LINK_TXN;
 	m->has_attr = false;
 	m->dir_wcc = (struct wcc){ 0 };
+	if (trash_is(m->req.f.ino) || trash_is(m->dir.ino))
+		return op_done(op, -EROFS);
 	if (txn_get(&m->line, &m->txn, &m->step) == OP_PENDING)
 		return OP_PENDING;
 	return link_go(m);

@@ -3,6 +3,7 @@
 #include "meta/dir.h"
 #include "meta/namecache.h"
 #include "meta/perm.h"
+#include "meta/trash.h"
 #include "reactor/log.h"
 
 /* Each time somebody else has removed or replaced the name meanwhile. */
@@ -37,8 +38,23 @@ lookup_dots(struct meta_lookup *m)
 		m->child.gen = m->dir.gen;
 		return true;
 	}
-	m->child.ino = m->dir.parent;
+	m->child.ino = trash_folder(m->dir.parent);
 	return dir_name_is_dotdot(&m->name);
+}
+
+/* The trash's folders are no inodes: .trash of a root, and ".." of a directory that is in one. */
+static bool
+lookup_trash(struct meta_lookup *m, bool dots)
+{
+	bool top = trash_is_name(m->dir.share, m->dir.ino, &m->name);
+
+	if (!top && !(dots && trash_is(m->child.ino)))
+		return false;
+	if (top)
+		m->child.ino = trash_place(m->dir.share, 0);
+	m->child = trash_folder_ref(m->child.ino);
+	trash_folder_attr(&m->attr, m->child.ino, &m->req.cred);
+	return true;
 }
 
 static enum op_state
@@ -59,7 +75,10 @@ lookup_go(struct meta_lookup *m)
 		if (res)
 			return op_done(m->wait, res);
 		m->stage = LOOKUP_FOUND;
-		if (lookup_dots(m))
+		res = lookup_dots(m);
+		if (lookup_trash(m, res))
+			return op_done(m->wait, 0);
+		if (res)
 			continue;
 		fallthrough;
 	case LOOKUP_FIND:
@@ -116,6 +135,8 @@ lookup_resume(struct op *step)
 enum op_state
 meta_lookup(struct meta_lookup *m, struct op *op)
 {
+	if (trash_is(m->req.f.ino))
+		return trash_lookup(m, op);
 	m->wait = op;
 	m->step.resume = lookup_resume;
 	m->stage = LOOKUP_DIR;

@@ -8,7 +8,7 @@
 #include "meta/ino.h"
 #include "meta/namecache.h"
 #include "meta/once.h"
-#include "meta/txn.h"
+#include "meta/trash.h"
 #include "meta/usage.h"
 #include "meta/volume.h"
 
@@ -44,8 +44,9 @@ meta_open(const struct meta_opts *o, char why[256])
 	err = usage_load(ids, o->nshares);
 	if (!err)
 		err = once_open();
-	if (err)
-		snprintf(why, 256, "the metadata cannot be read: %s", err > -1000 ? strerror(-err) : "it is damaged");
+	if (!err)
+		return trash_open(o->shares, o->retention_s, o->nshares, why);
+	snprintf(why, 256, "the metadata cannot be read: %s", err > -1000 ? strerror(-err) : "it is damaged");
 	return err;
 }
 
@@ -69,8 +70,13 @@ meta_init(int core)
 	if (err)
 		goto no_attrs;
 	err = namecache_init(max_names);
+	if (err)
+		goto no_names;
+	err = trash_init();
 	if (!err)
 		return 0;
+	namecache_fini();
+no_names:
 	attrcache_fini();
 no_attrs:
 	ino_fini();
@@ -85,6 +91,7 @@ void
 meta_fini(int core)
 {
 	(void)core;
+	trash_fini();
 	namecache_fini();
 	attrcache_fini();
 	ino_fini();

@@ -210,6 +210,7 @@ struct meta_rename {
 	struct meta_req req;      /* the directory it leaves */
 	struct meta_name from, to;
 	struct fref to_dir;
+	bool no_replace;          /* out of the trash only: where the new name is taken it is -EEXIST */
 	struct wcc from_wcc, to_wcc;
 	/* private */
 	struct meta_txn *txn;
@@ -272,7 +273,11 @@ struct meta_readdir {
 	struct shard_msg trip;    /* to the owners of the entries, one after the other */
 	uint64_t visit;           /* cores still to be visited, a bit each */
 	int home;
-	uint32_t bytes, names_len, ndots;
+	uint32_t bytes, names_len;
+	uint64_t trash_second, trash_ino;           /* a folder of the trash: where its scan began, */
+	uint64_t trash_next_second, trash_next_ino; /* where the next one does, */
+	uint32_t trash_n, trash_bytes, trash_names; /* the page before it, and how many records it may still look at */
+	int trash_looks;
 	int stage;
 	struct op step;
 	struct op *wait;
@@ -301,6 +306,7 @@ struct meta_opts {
 	const struct volume *volume;
 	const struct share_rec *shares;
 	int nshares;
+	const uint64_t *retention_s; /* of each of them, how long what is removed stays in .trash (trash.h); NULL: nowhere */
 	/* What FSSTAT shows as the whole; 0: what the object store's disk has. */
 	uint64_t capacity_bytes, capacity_inodes;
 	const char *objects_path; /* for statvfs; NULL: capacity_bytes or "unlimited" */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/perm.h"
 
+#include "meta/trash.h"
+
 bool
 perm_in_group(const struct cred *c, uint32_t gid)
 {
@@ -14,8 +16,8 @@ perm_in_group(const struct cred *c, uint32_t gid)
 	return false;
 }
 
-bool
-perm_allows(const struct attr *a, const struct cred *c, unsigned want)
+static bool
+mode_allows(const struct attr *a, const struct cred *c, unsigned want)
 {
 	unsigned have;
 
@@ -32,12 +34,22 @@ perm_allows(const struct attr *a, const struct cred *c, unsigned want)
 }
 
 bool
+perm_allows(const struct attr *a, const struct cred *c, unsigned want)
+{
+	/* The directories that hid it from others are not above it in the trash. */
+	if (trash_holds(a) && c->uid != 0 && c->uid != a->uid)
+		return false;
+	return mode_allows(a, c, want);
+}
+
+bool
 perm_may_io(const struct attr *a, const struct cred *c, unsigned want)
 {
 	/* Running a file is reading it: a client cannot say which it does. */
-	if (want == MAY_READ && perm_allows(a, c, MAY_EXEC))
+	if (want == MAY_READ && mode_allows(a, c, MAY_EXEC))
 		return true;
-	return c->uid == a->uid || perm_allows(a, c, want);
+	/* Also what is in the trash: who has its handle had it before, or was let in there. */
+	return c->uid == a->uid || mode_allows(a, c, want);
 }
 
 uint32_t

@@ -302,9 +302,9 @@ preload_stats(struct preload_stats *out)
 		.seconds = s == OFF ? 0 : (double)(end - atomic_load(&p.began_ns)) / 1e9,
 	};
 	for (uint32_t share = 0; share < SHARES_MAX; share++) {
-		uint64_t bytes, inodes;
+		struct usage u;
 
-		usage_get(share, &bytes, &inodes);
-		out->inodes += inodes;
+		usage_get(share, &u);
+		out->inodes += u.inodes;
 	}
 }

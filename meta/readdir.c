@@ -6,10 +6,14 @@
  * message that visits each owner once, which reads what is near those that it lacks
  * (attrcache.h).  Those that nobody has in memory then are read from RocksDB, which is
  * exact for them (only inodes in memory are ahead of it).
+ *
+ * A folder of the trash is made from its records: .trash from the first of each hour, an hour's folder from those that
+ * the caller may see.  One scan may be too short for a page, so there it goes on from where the last one ended.
  */
 #include "meta/attrcache.h"
 #include "meta/dir.h"
 #include "meta/perm.h"
+#include "meta/trash.h"
 #include "reactor/log.h"
 
 /* Attributes read from RocksDB's memory on the reactor, about 5 µs each; more go to a worker. */
@@ -17,9 +21,14 @@
 /* Ranges of attributes that an owner reads for a page, about 20 µs each. */
 #define INLINE_RANGES 16
 
+/* Records of the trash that a scan looks at before others run. */
+#define TRASH_LOOKS 256
+/* A scan's answer: there is more for this page. */
+#define GO_ON 2
+
 #define COOKIE_END ((uint64_t)1 << 63)
 
-enum { READDIR_DIR, READDIR_SCANNED, READDIR_VISITED, READDIR_READ };
+enum { READDIR_DIR, READDIR_SCAN, READDIR_SCANNED, READDIR_VISITED, READDIR_READ };
 
 static uint32_t
 cost(const struct meta_readdir *m, size_t name_len)
@@ -74,13 +83,25 @@ page_entry(void *arg, const void *key, size_t klen, const void *val, size_t vlen
 	return 1;
 }
 
+static void
+folder_attr(const struct meta_readdir *m, struct readdir_entry *e)
+{
+	if (!trash_is(e->ino))
+		return;
+	trash_folder_attr(&e->attr, e->ino, &m->req.cred);
+	e->gen = e->attr.gen;
+	e->has_attr = true;
+}
+
 /* "." and "..", which are not in the database. */
 static bool
 page_dots(struct meta_readdir *m)
 {
 	struct readdir_entry dot = { .ino = m->dir.ino, .gen = m->dir.gen, .type = FT_DIR, .cookie = COOKIE_DOT };
-	struct readdir_entry up = { .ino = m->dir.parent, .type = FT_DIR, .cookie = COOKIE_DOTDOT };
+	struct readdir_entry up = { .ino = trash_folder(m->dir.parent), .type = FT_DIR, .cookie = COOKIE_DOTDOT };
 
+	folder_attr(m, &dot);
+	folder_attr(m, &up);
 	m->n = m->bytes = m->names_len = 0;
 	if (m->cookie < COOKIE_DOT && !page_add(m, &dot, ".", 1))
 		return false;
@@ -96,8 +117,14 @@ page_reset(void *arg)
 static int
 dir_check(struct meta_readdir *m)
 {
-	m->dir = m->get.inode->attr;
-	inode_put(m->get.inode);
+	if (!trash_is(m->req.f.ino)) {
+		m->dir = m->get.inode->attr;
+		inode_put(m->get.inode);
+	} else if (trash_folder_check(&m->req.f) == 0) {
+		trash_folder_attr(&m->dir, m->req.f.ino, &m->req.cred);
+	} else {
+		return -ESTALE;
+	}
 	if (m->dir.share != m->req.f.share)
 		return -ESTALE;
 	m->has_dir = true;
@@ -120,6 +147,111 @@ page_scan(struct meta_readdir *m)
 	m->scan.fn = page_entry;
 	m->scan.arg = m;
 	return kv_scan(&m->scan, page_reset, &m->step);
+}
+
+/* ---- the trash ---- */
+
+/* Where the next scan of .trash, or of an hour's folder, begins: after this second and inode. */
+static void
+trash_from(struct meta_readdir *m, uint64_t second, uint64_t ino)
+{
+	m->trash_second = second;
+	m->trash_ino = ino;
+	m->trash_n = m->n;
+	m->trash_bytes = m->bytes;
+	m->trash_names = m->names_len;
+}
+
+/* The first record of the next hour that has any. */
+static int
+trash_hour(struct meta_readdir *m, uint64_t second)
+{
+	struct readdir_entry e = { .ino = trash_folder(trash_place(m->dir.share, second)), .type = FT_DIR };
+	char name[TRASH_HOUR_BYTES + 1];
+
+	folder_attr(m, &e);
+	e.cookie = trash_second(e.ino);
+	trash_hour_name(name, second);
+	if (!page_add(m, &e, name, TRASH_HOUR_BYTES))
+		return 1;
+	m->trash_next_second = e.cookie + TRASH_HOUR_S;
+	m->trash_next_ino = 0;
+	return GO_ON;
+}
+
+/* Its cookie: the second of the hour, and which of those that went then. */
+static int
+trash_entry(struct meta_readdir *m, uint64_t second, uint64_t ino, const struct trash_rec *r)
+{
+	struct readdir_entry e = { .ino = ino, .gen = r->gen, .type = r->type,
+		                   .cookie = second % TRASH_HOUR_S * TRASH_INO_MAX | ino };
+	char name[NAME_BYTES_MAX];
+
+	if (m->req.cred.uid != 0 && m->req.cred.uid != r->uid)
+		return 0;
+	return page_add(m, &e, name, trash_name(name, r, ino)) ? 0 : 1;
+}
+
+static int
+trash_see(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
+{
+	struct meta_readdir *m = arg;
+	struct trash_rec r;
+	uint64_t second, ino;
+	int res;
+
+	if (klen != 21 || trash_decode(&r, val, vlen) < 0) {
+		log_error("metadata: a record of the trash of share %u is damaged", m->dir.share);
+		return -EIO;
+	}
+	second = get_be64((const uint8_t *)key + 5);
+	ino = get_be64((const uint8_t *)key + 13);
+	if (trash_second(m->dir.ino) == 0)
+		return trash_hour(m, second);
+	res = trash_entry(m, second, ino, &r);
+	if (res || --m->trash_looks > 0)
+		return res;
+	m->trash_next_second = second;
+	m->trash_next_ino = ino + 1;
+	return GO_ON;
+}
+
+static void
+trash_reset(void *arg)
+{
+	struct meta_readdir *m = arg;
+
+	m->n = m->trash_n;
+	m->bytes = m->trash_bytes;
+	m->names_len = m->trash_names;
+	m->trash_looks = TRASH_LOOKS;
+}
+
+static enum op_state
+trash_scan(struct meta_readdir *m)
+{
+	uint64_t hour = trash_second(m->dir.ino);
+
+	trash_from(m, m->trash_next_second, m->trash_next_ino);
+	m->trash_looks = TRASH_LOOKS;
+	m->scan.from_len = (uint16_t)key_trash(m->scan.from, m->dir.share, m->trash_second, m->trash_ino);
+	m->scan.to_len = (uint16_t)key_trash(m->scan.to, m->dir.share, hour ? hour + TRASH_HOUR_S : UINT64_MAX, 0);
+	m->scan.fn = trash_see;
+	m->scan.arg = m;
+	return kv_scan(&m->scan, trash_reset, &m->step);
+}
+
+/* After the cookie. */
+static enum op_state
+trash_page(struct meta_readdir *m)
+{
+	uint64_t hour = trash_second(m->dir.ino), after = MAX(m->cookie, COOKIE_DOTDOT) + 1;
+
+	if (!page_dots(m))
+		return op_done(&m->step, 1);
+	m->trash_next_second = hour ? hour + after / TRASH_INO_MAX : m->cookie > COOKIE_DOTDOT ? m->cookie + TRASH_HOUR_S : 0;
+	m->trash_next_ino = hour ? after % TRASH_INO_MAX : 0;
+	return trash_scan(m);
 }
 
 /* ---- attributes ---- */
@@ -149,7 +281,7 @@ visit(struct meta_readdir *m)
 	for (uint32_t n = 0; n < m->n; n++) {
 		struct readdir_entry *e = &m->entry[n];
 
-		if (!shard_owns(e->ino) || entry_attr(e) || ranges == 0 || inode_known(e->ino))
+		if (e->has_attr || !shard_owns(e->ino) || entry_attr(e) || ranges == 0 || inode_known(e->ino))
 			continue;
 		ranges--;
 		attrcache_bring(e->ino);
@@ -257,11 +389,23 @@ readdir_go(struct meta_readdir *m)
 		if (res < 0)
 			break;
 		m->stage = READDIR_SCANNED;
-		if (page_scan(m) == OP_PENDING)
+		if ((trash_is(m->dir.ino) ? trash_page(m) : page_scan(m)) == OP_PENDING)
+			return OP_PENDING;
+		res = m->step.res;
+		goto scanned;
+	case READDIR_SCAN:
+		m->stage = READDIR_SCANNED;
+		if (trash_scan(m) == OP_PENDING)
 			return OP_PENDING;
 		res = m->step.res;
 		fallthrough;
 	case READDIR_SCANNED:
+	scanned:
+		if (res == GO_ON) {
+			m->stage = READDIR_SCAN;
+			reactor_post(&m->step, 0);
+			return OP_PENDING;
+		}
 		if (res < 0)
 			break;
 		m->eof = res == 0;
@@ -304,7 +448,8 @@ meta_readdir(struct meta_readdir *m, struct op *op)
 	m->stage = READDIR_DIR;
 	m->n = 0;
 	m->eof = m->has_dir = false;
-	if (inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
+	m->step.res = 0;
+	if (!trash_is(m->req.f.ino) && inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
 		return OP_PENDING;
 	return readdir_go(m);
 }

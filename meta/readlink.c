@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
-#include "meta/meta.h"
+#include "meta/trash.h"
 
 enum { READLINK_INODE, READLINK_RECORD };
 
@@ -76,6 +76,8 @@ meta_readlink(struct meta_readlink *m, struct op *op)
 	m->step.resume = readlink_resume;
 	m->stage = READLINK_INODE;
 	m->has_attr = false;
+	if (trash_is(m->req.f.ino))
+		return op_done(op, -EINVAL);
 	if (inode_get(&m->get, m->req.f.ino, m->req.f.gen, &m->step) == OP_PENDING)
 		return OP_PENDING;
 	return readlink_go(m);

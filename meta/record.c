@@ -191,6 +191,15 @@ key_garbage(uint8_t *k, uint64_t due_s, char kind, uint64_t id)
 	return 18;
 }
 
+size_t
+key_trash(uint8_t *k, uint32_t share, uint64_t deleted_s, uint64_t ino)
+{
+	key_u32(k, 'T', share);
+	put_be64(k + 5, deleted_s);
+	put_be64(k + 13, ino);
+	return 21;
+}
+
 size_t key_usage(uint8_t *k, uint32_t share)     { return key_u32(k, 'U', share); }
 size_t key_journal(uint8_t *k, uint32_t journal) { return key_u32(k, 'J', journal); }
 
@@ -379,6 +388,43 @@ block_decode(struct block_rec *b, const uint8_t *v, size_t len)
 		b->frame[i].codec = r8(&r);
 	}
 	return reader_end(&r);
+}
+
+size_t
+trash_encode(uint8_t *v, const struct trash_rec *t)
+{
+	struct writer w = { v };
+
+	assert(t->name_len > 0 && t->name_len <= NAME_BYTES_MAX);
+	w8(&w, RECORD_VERSION);
+	w64(&w, t->gen);
+	w64(&w, t->parent);
+	w64(&w, t->until_s);
+	w32(&w, t->uid);
+	w8(&w, (uint8_t)t->type);
+	wbytes(&w, t->name, t->name_len);
+	assert(w.p <= v + TRASH_BYTES_MAX);
+	return (size_t)(w.p - v);
+}
+
+int
+trash_decode(struct trash_rec *t, const uint8_t *v, size_t len)
+{
+	struct reader r;
+	int err = reader_init(&r, v, len);
+
+	if (err)
+		return err;
+	t->gen = r64(&r);
+	t->parent = r64(&r);
+	t->until_s = r64(&r);
+	t->uid = r32(&r);
+	t->type = r8(&r);
+	if (r.bad || t->type == FT_NONE || t->type > FT_FIFO || r.left == 0 || r.left > NAME_BYTES_MAX)
+		return -E_DAMAGED;
+	t->name_len = (uint32_t)r.left;
+	memcpy(t->name, r.p, r.left);
+	return 0;
 }
 
 size_t

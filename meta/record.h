@@ -13,7 +13,9 @@
  *   'P' pack                   pack: live blocks, live bytes, total bytes (three le64, merged by addition)
  *   'R' slice                  reference count, where it is not 1
  *   'G' due kind id            garbage: an inode whose chunks are to be released ('i' ino), a slice ('s' slice), a pack ('p' pack)
- *   'U' share                  bytes and inodes used (two le64, merged by addition; deltas are two's complement)
+ *   'T' share deleted ino      in the trash: where it was, under which name; `deleted` in seconds since 1970
+ *   'U' share                  bytes and inodes used, and of these in the trash (le64 each, merged by addition; deltas
+ *                              are two's complement; without a trash the last two are missing)
  *   'S'                        next slice id (le64), taken in batches
  *   'N'                        next ino (le64), taken in batches
  *   'J' journal                below this sequence number all records of that journal are retired
@@ -44,7 +46,7 @@ struct attr {
 	uint32_t share;
 	uint64_t size, used;        /* bytes; used: in the object store, as 'U' sums it */
 	uint64_t atime_ns, mtime_ns, ctime_ns; /* since 1970 */
-	uint64_t parent;            /* of a directory; a file's: the directory it was made in (a hint) */
+	uint64_t parent;            /* of a directory; a file's: the directory it was made in (a hint); in the trash: trash.h */
 	uint64_t jseq;              /* journal records up to this one are counted in size and times */
 	uint64_t verf;              /* exclusive create's verifier, 0: none */
 	uint64_t dirty;             /* in memory only: bytes not in `used` yet; clients are shown the sum */
@@ -84,6 +86,7 @@ size_t key_chunk(uint8_t *k, uint64_t ino, uint64_t chunk);
 size_t key_block(uint8_t *k, uint64_t slice, uint32_t index);
 size_t key_pack(uint8_t *k, uint64_t pack);
 size_t key_garbage(uint8_t *k, uint64_t due_s, char kind, uint64_t id);
+size_t key_trash(uint8_t *k, uint32_t share, uint64_t deleted_s, uint64_t ino);
 size_t key_usage(uint8_t *k, uint32_t share);
 size_t key_slice_next(uint8_t *k);
 size_t key_ino_next(uint8_t *k);
@@ -112,6 +115,18 @@ int    block_decode(struct block_rec *b, const uint8_t *v, size_t len);
 #define VOLUME_BYTES_MAX 128
 size_t volume_encode(uint8_t *v, const struct volume *vol);
 int    volume_decode(struct volume *vol, const uint8_t *v, size_t len);
+/* What was removed, as it was then; nobody changes it while it is in the trash. */
+struct trash_rec {
+	uint64_t gen;
+	uint64_t parent;            /* the directory whose entry it was */
+	uint64_t until_s;           /* what the share's retention promised */
+	uint32_t uid, type;
+	uint32_t name_len;
+	char name[NAME_BYTES_MAX];  /* not terminated */
+};
+#define TRASH_BYTES_MAX (32 + NAME_BYTES_MAX)
+size_t trash_encode(uint8_t *v, const struct trash_rec *t);
+int    trash_decode(struct trash_rec *t, const uint8_t *v, size_t len);
 #define SHARE_BYTES_MAX 192
 size_t share_encode(uint8_t *v, const struct share_rec *s);
 int    share_decode(struct share_rec *s, const uint8_t *v, size_t len);

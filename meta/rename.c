@@ -7,7 +7,7 @@
  */
 #include "meta/dir.h"
 #include "meta/perm.h"
-#include "meta/txn.h"
+#include "meta/trash.h"
 #include "reactor/log.h"
 
 /* Each time somebody else has changed what a name is meanwhile. */
@@ -41,13 +41,19 @@ names_check(const struct meta_rename *m)
 	if (is_dots(&m->from) || is_dots(&m->to))
 		return -EINVAL;
 	err = dir_name_check(&m->from);
-	return err ? err : dir_name_check(&m->to);
+	if (!err)
+		err = dir_name_check(&m->to);
+	if (!err && trash_is_name(m->req.f.share, m->req.f.ino, &m->from))
+		err = -EROFS;
+	if (!err && trash_is_name(m->to_dir.share, m->to_dir.ino, &m->to))
+		err = -EEXIST;
+	return err;
 }
 
 static int
 dirs_check(const struct meta_rename *m, const struct attr *from, const struct attr *to)
 {
-	if (from->share != m->req.f.share || to->share != m->to_dir.share)
+	if (from->share != m->req.f.share || to->share != m->to_dir.share || trash_holds(to))
 		return -ESTALE;
 	if (from->share != to->share)
 		return -EXDEV;
@@ -109,7 +115,7 @@ rename_apply(struct meta_rename *m)
 	if (!dst)
 		return;
 	if (is_dir || dst->attr.nlink <= 1) {
-		txn_remove(t, dst);
+		trash_or_remove(t, dst, to->ino, &m->to);
 	} else {
 		dst->attr.nlink--;
 		dst->attr.ctime_ns = attr_change_ns(&dst->attr);
@@ -346,6 +352,8 @@ enum op_state
 meta_rename(struct meta_rename *m, struct op *op)
 {
 	assert(shard_owns(m->req.f.ino));
+	if (trash_is(m->req.f.ino))
+		return trash_rename(m, op);
 	m->wait = op;
 	m->step.resume = rename_resume;
 	m->stage = RENAME_TXN;
@@ -353,6 +361,8 @@ meta_rename(struct meta_rename *m, struct op *op)
 	m->mutex = false;
 	m->tries = 0;
 	m->from_wcc = m->to_wcc = (struct wcc){ 0 };
+	if (trash_is(m->to_dir.ino))
+		return op_done(op, -EROFS);
 	if (txn_get(&m->line, &m->txn, &m->step) == OP_PENDING)
 		return OP_PENDING;
 	return rename_go(m);

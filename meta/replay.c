@@ -14,6 +14,7 @@
 #include "meta/file_core.h"
 #include "meta/file_trunc.h"
 #include "meta/flush.h"
+#include "meta/trash.h"
 #include "meta/usage.h"
 #include "reactor/log.h"
 #include "reactor/reactor.h"
@@ -189,6 +190,15 @@ cut_boundary(const struct attr *a, uint64_t cut)
 	return res;
 }
 
+static void
+give_up_bytes(struct attr *a, int64_t n)
+{
+	a->used -= MIN(a->used, (uint64_t)n);
+	usage_add(mine->batch, a->share, -n, 0);
+	if (trash_holds(a))
+		usage_add_trash(mine->batch, a->share, -n, 0);
+}
+
 /* A truncation that had only come as far as the journal: it ends here, before anything newer is uploaded over it. */
 static int
 finish_cut(struct inode *i, uint64_t cut)
@@ -204,8 +214,7 @@ finish_cut(struct inode *i, uint64_t cut)
 		if (res < 0)
 			break;
 		n = (int64_t)trunc_chunks(s, a, mine->batch);
-		a->used -= MIN(a->used, (uint64_t)n);
-		usage_add(mine->batch, a->share, -n, 0);
+		give_up_bytes(a, n);
 		if (!s->more)
 			break;
 		res = write_batch();
@@ -213,8 +222,7 @@ finish_cut(struct inode *i, uint64_t cut)
 	if (res >= 0 && cut % CHUNK_BYTES != 0) {
 		n = cut_boundary(a, cut);
 		res = MIN(n, 0);
-		a->used -= MIN(a->used, (uint64_t)MAX(n, 0));
-		usage_add(mine->batch, a->share, -MAX(n, 0), 0);
+		give_up_bytes(a, MAX(n, 0));
 	}
 	if (res >= 0) {
 		kv_batch_put(mine->batch, key, key_inode(key, a->ino), val, attr_encode(val, a));

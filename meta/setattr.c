@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/dir.h"
 #include "meta/perm.h"
+#include "meta/trash.h"
 #include "meta/txn.h"
 
 enum { SETATTR_TXN, SETATTR_LOCKED, SETATTR_SIZED, SETATTR_COMMITTED, SETATTR_UNLOCKED };
@@ -16,6 +17,8 @@ setattr_check(const struct meta_setattr *m, const struct attr *a)
 {
 	if (a->share != m->req.f.share)
 		return -ESTALE;
+	if (trash_holds(a))
+		return -EROFS;
 	if (m->has_guard && m->guard_ctime_ns != a->ctime_ns)
 		return -E_NOTSYNC;
 	if (m->sattr.set_size && m->sattr.size > FILE_SIZE_MAX)
@@ -131,6 +134,8 @@ meta_setattr(struct meta_setattr *m, struct op *op)
 	m->step.resume = setattr_resume;
 	m->stage = SETATTR_TXN;
 	m->wcc = (struct wcc){ 0 };
+	if (trash_is(m->req.f.ino))
+		return op_done(op, -EROFS);
 	if (txn_get(&m->line, &m->txn, &m->step) == OP_PENDING)
 		return OP_PENDING;
 	return setattr_go(m);

@@ -2,7 +2,7 @@
 /* REMOVE and RMDIR. */
 #include "meta/dir.h"
 #include "meta/perm.h"
-#include "meta/txn.h"
+#include "meta/trash.h"
 #include "reactor/log.h"
 
 /* Each time somebody else has changed what the name is meanwhile. */
@@ -21,6 +21,8 @@ name_check(const struct meta_unlink *m)
 		return -EEXIST;
 	if (dir_name_is_dot(&m->name) || dir_name_is_dotdot(&m->name))
 		return -EISDIR;
+	if (trash_is_name(m->req.f.share, m->req.f.ino, &m->name))
+		return -EROFS;
 	return err == -EINVAL ? -EACCES : err;
 }
 
@@ -58,7 +60,7 @@ unlink_apply(struct meta_unlink *m, struct inode_lock *dir, struct inode_lock *c
 	dir_changed(&dir->attr, -1, m->rmdir ? -1 : 0);
 	dir->changed = true;
 	if (m->rmdir || child->attr.nlink <= 1) {
-		txn_remove(m->txn, child);
+		trash_or_remove(m->txn, child, dir->ino, &m->name);
 	} else {
 		child->attr.nlink--;
 		child->attr.ctime_ns = attr_change_ns(&child->attr);
@@ -185,6 +187,8 @@ enum op_state
 meta_unlink(struct meta_unlink *m, struct op *op)
 {
 	assert(shard_owns(m->req.f.ino));
+	if (trash_is(m->req.f.ino))
+		return trash_unlink(m, op);
 	m->wait = op;
 	m->step.resume = unlink_resume;
 	m->stage = UNLINK_TXN;

@@ -48,7 +48,10 @@ kv_apply(const struct kv_change *c)
 		}
 		*p = c->pair;
 	} else {
-		for (size_t i = 0; i < p->vlen; i += 8)
+		/* A shorter one counts as if zeros followed. */
+		memset(p->val + p->vlen, 0, sizeof(p->val) - p->vlen);
+		p->vlen = MAX(p->vlen, c->pair.vlen);
+		for (size_t i = 0; i < c->pair.vlen; i += 8)
 			put_le64(p->val + i, get_le64(p->val + i) + get_le64(c->pair.val + i));
 	}
 }

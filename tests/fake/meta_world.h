@@ -26,7 +26,7 @@
 
 #include "meta/dir.h"
 #include "meta/perm.h"
-#include "meta/txn.h"
+#include "meta/trash.h"
 #include "reactor/log.h"
 #include "tests/fake/file_fake.h"
 #include "tests/fake/rig.h"
@@ -42,6 +42,9 @@ static struct {
 	struct share_rec share[2];
 	int nshares;
 	uint32_t max_inodes, max_names;
+	uint64_t retention_s[2];
+	int (*more_init)(void);     /* on each core, beside the metadata itself; NULL: nothing */
+	void (*more_fini)(void);
 	struct fref root;
 	_Atomic unsigned turn, looked; /* answers that needed no owner */
 } world = { .nshares = 1, .max_inodes = 4096, .max_names = 4096 };
@@ -54,14 +57,18 @@ static const struct cred carol = { .uid = 1003, .gid = 300 };
 HELPER int
 world_init(int core, void *arg)
 {
+	int err = meta_init(core);
+
 	(void)arg;
-	return meta_init(core);
+	return !err && world.more_init ? world.more_init() : err;
 }
 
 HELPER void
 world_fini(int core, void *arg)
 {
 	(void)arg;
+	if (world.more_fini)
+		world.more_fini();
 	meta_fini(core);
 }
 
@@ -128,7 +135,7 @@ world_open(int cores)
 {
 	struct kv_opts o = { .path = world.db, .cache_bytes = 16 * MIB, .memtable_bytes = 32 * MIB, .log_bytes = 16 * MIB };
 	struct meta_opts m = { .volume = &world.vol, .shares = world.share, .max_inodes = world.max_inodes,
-	                       .max_names = world.max_names };
+	                       .max_names = world.max_names, .retention_s = world.retention_s };
 	struct attr root;
 	char why[256] = "";
 
@@ -263,14 +270,14 @@ do_chmod(const struct cred *c, struct fref f, uint32_t mode)
 
 /* ---- the whole database ---- */
 
-struct check_inode { struct attr a; uint64_t names, subdirs, entries, named_in; };
+struct check_inode { struct attr a; uint64_t names, subdirs, entries, named_in; bool trashed; };
 struct check {
 	struct check_inode *v;
 	size_t n, cap;
-	uint64_t garbage;
+	uint64_t garbage, trash, trash_used;
 };
 
-static uint64_t world_garbage; /* of the last check */
+static uint64_t world_garbage, world_trash; /* of the last check */
 
 HELPER struct check_inode *
 check_find(struct check *c, uint64_t ino)
@@ -322,6 +329,23 @@ check_entry(void *arg, const void *key, size_t klen, const void *val, size_t vle
 }
 
 HELPER int
+check_trash(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
+{
+	struct check *c = arg;
+	const uint8_t *k = key;
+	struct check_inode *x = check_find(c, get_be64(k + 13));
+	struct trash_rec r;
+
+	cr_assert(klen == 21 && trash_decode(&r, val, vlen) == 0);
+	cr_assert(x && !x->trashed && x->a.gen == r.gen && x->a.type == r.type && x->a.uid == r.uid && x->a.share == get_be32(k + 1));
+	cr_assert(eq(u64, x->a.parent, trash_place(x->a.share, get_be64(k + 5))));
+	x->trashed = true;
+	c->trash++;
+	c->trash_used += x->a.used;
+	return 0;
+}
+
+HELPER int
 check_garbage(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
 {
 	struct check *c = arg;
@@ -348,17 +372,26 @@ world_check(void)
 {
 	struct check c = { 0 };
 	uint64_t inodes, used = 0, n;
-	uint8_t key[8], val[16];
+	uint8_t key[8], val[32] = { 0 };
+	int len;
 
 	check_scan(&c, 'I', check_inode);
 	check_scan(&c, 'D', check_entry);
 	check_scan(&c, 'G', check_garbage);
+	check_scan(&c, 'T', check_trash);
 	for (size_t i = 0; i < c.n; i++) {
 		struct check_inode *x = &c.v[i];
 		bool root = x->a.ino == x->a.parent;
 		size_t steps = 0;
 
 		used += x->a.used;
+		cr_assert(x->trashed == trash_is(x->a.parent), "inode %lu: %s the trash by its parent only", x->a.ino,
+		          x->trashed ? "not in" : "in");
+		if (x->trashed) {
+			cr_assert(x->names == 0 && x->entries == 0, "inode %lu is in the trash, and has names", x->a.ino);
+			cr_assert(x->a.type == FT_DIR ? x->a.nlink == 2 && x->a.size == 0 : x->a.nlink == 1);
+			continue;
+		}
 		if (x->a.type != FT_DIR) {
 			cr_assert(x->names == x->a.nlink && x->names > 0, "inode %lu: nlink %u, names %lu", x->a.ino,
 			          x->a.nlink, x->names);
@@ -375,12 +408,15 @@ world_check(void)
 		for (struct check_inode *up = x; up->a.parent != up->a.ino; up = check_find(&c, up->a.parent))
 			cr_assert(steps++ < c.n, "a loop above %lu", x->a.ino);
 	}
-	cr_assert(eq(int, kv_get_now(key, key_usage(key, 1), val, sizeof(val)), 16));
+	len = kv_get_now(key, key_usage(key, 1), val, sizeof(val));
+	cr_assert(len == 16 || len == 32);
 	inodes = get_le64(val + 8);
 	cr_assert(world.nshares > 1 || inodes == c.n, "usage counts %lu inodes, there are %lu", inodes, c.n);
 	cr_assert(eq(u64, get_le64(val), used));
+	cr_assert(world.nshares > 1 || (get_le64(val + 16) == c.trash_used && get_le64(val + 24) == c.trash));
 	n = c.n;
 	world_garbage = c.garbage;
+	world_trash = c.trash;
 	free(c.v);
 	return n;
 }

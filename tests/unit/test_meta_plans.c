@@ -147,9 +147,11 @@ kv_plan_try(void)
 	return how;
 }
 
-/* ---- a small tree: root/{a/, b/sub/, f, l→, hard = f} ---- */
+/* ---- a small tree: root/{a/, b/sub/, f, l→, hard = f}, and a file and a directory in the trash ---- */
 
-enum { ROOT = 1, A = 70, B = 71, SUB = 72, F = 73, L = 74 };
+enum { ROOT = 1, A = 70, B = 71, SUB = 72, F = 73, L = 74, GONE = 75, GONE_DIR = 76 };
+#define GONE_S 1699999990u /* the second of their removal */
+static uint64_t retention_s;
 
 static void
 put_inode(uint64_t ino, uint32_t type, uint32_t nlink, uint64_t parent, uint32_t entries)
@@ -177,6 +179,19 @@ put_name(uint64_t dir, const char *name, uint64_t ino, uint32_t type)
 	kv_batch_free(b);
 }
 
+static void
+put_trash(uint64_t ino, uint32_t type, const char *name)
+{
+	struct trash_rec r = { .gen = ino, .parent = A, .until_s = 2000000000, .type = type, .name_len = (uint32_t)strlen(name) };
+	struct kv_change c = { .what = KV_PUT };
+
+	memcpy(r.name, name, r.name_len);
+	put_inode(ino, type, type == FT_DIR ? 2 : 1, trash_place(1, GONE_S), 0);
+	c.pair.klen = key_trash(c.pair.key, 1, GONE_S, ino);
+	c.pair.vlen = trash_encode(c.pair.val, &r);
+	kv_apply(&c);
+}
+
 static struct fref
 ref(uint64_t ino)
 {
@@ -187,7 +202,8 @@ static void
 plant(void)
 {
 	struct kv_change n = { .what = KV_PUT }, u = { .what = KV_PUT };
-	struct meta_opts o = { .volume = &world.vol, .shares = world.share, .nshares = 1, .max_inodes = 64, .max_names = 64 };
+	struct meta_opts o = { .volume = &world.vol, .shares = world.share, .nshares = 1, .max_inodes = 64, .max_names = 64,
+		               .retention_s = &retention_s };
 	char why[256];
 
 	kv_count = kv_writes = kv_syncs = slabs_out = 0;
@@ -204,13 +220,16 @@ plant(void)
 	put_name(ROOT, "hard", F, FT_REG);
 	put_name(ROOT, "l", L, FT_LNK);
 	put_name(B, "sub", SUB, FT_DIR);
+	put_trash(GONE, FT_REG, "gone");
+	put_trash(GONE_DIR, FT_DIR, "gonedir");
 	n.pair.klen = key_ino_next(n.pair.key);
 	n.pair.vlen = 8;
 	put_le64(n.pair.val, 100);
 	kv_apply(&n);
 	u.pair.klen = key_usage(u.pair.key, 1);
-	u.pair.vlen = 16;
-	put_le64(u.pair.val + 8, 6);
+	u.pair.vlen = 32;
+	put_le64(u.pair.val + 8, 8);
+	put_le64(u.pair.val + 24, 2);
 	kv_apply(&u);
 	world.share[0] = (struct share_rec){ .id = 1, .root = ROOT };
 	cr_assert(meta_open(&o, why) == 0 && meta_init(0) == 0);
@@ -339,6 +358,99 @@ do_readdir_plan(struct op *op)
 	return meta_readdir(&m.readdir, op);
 }
 
+/* ---- the trash ---- */
+
+static struct fref
+top(void)
+{
+	return trash_folder_ref(trash_place(1, 0));
+}
+
+static struct fref
+hour(void)
+{
+	return trash_folder_ref(trash_folder(trash_place(1, GONE_S)));
+}
+
+static enum op_state
+do_trash_plan(struct op *op)
+{
+	retention_s = 86400;
+	return do_remove_plan(op);
+}
+
+static enum op_state
+do_trash_dir_plan(struct op *op)
+{
+	retention_s = 86400;
+	return do_rmdir_plan(op);
+}
+
+static enum op_state
+do_trash_replaced_plan(struct op *op)
+{
+	retention_s = 86400;
+	m.rename = (struct meta_rename){ .req.f = ref(ROOT), .from = name_of("hard"), .to_dir = ref(ROOT), .to = name_of("l") };
+	return meta_rename(&m.rename, op);
+}
+
+static enum op_state
+do_trash_lookup_plan(struct op *op)
+{
+	m.lookup = (struct meta_lookup){ .req.f = hour(), .name = name_of("70-75-gone") };
+	return meta_lookup(&m.lookup, op);
+}
+
+static enum op_state
+do_trash_lookup_hour_plan(struct op *op)
+{
+	m.lookup = (struct meta_lookup){ .req.f = top(), .name = name_of("2023-11-14-22") };
+	return meta_lookup(&m.lookup, op);
+}
+
+static enum op_state
+do_trash_lookup_up_plan(struct op *op)
+{
+	m.lookup = (struct meta_lookup){ .req.f = top(), .name = name_of("..") };
+	return meta_lookup(&m.lookup, op);
+}
+
+static enum op_state
+do_trash_purge_plan(struct op *op)
+{
+	m.unlink = (struct meta_unlink){ .req = { .f = hour(), .once = ONCE }, .name = name_of("70-75-gone") };
+	return meta_unlink(&m.unlink, op);
+}
+
+static enum op_state
+do_trash_restore_plan(struct op *op)
+{
+	m.rename = (struct meta_rename){ .req = { .f = hour(), .once = ONCE }, .from = name_of("70-76-gonedir"), .to_dir = ref(B),
+		                         .to = name_of("back") };
+	return meta_rename(&m.rename, op);
+}
+
+/* Over the only name of a symlink, which goes there itself. */
+static enum op_state
+do_trash_restore_over_plan(struct op *op)
+{
+	retention_s = 86400;
+	m.rename = (struct meta_rename){ .req.f = hour(), .from = name_of("70-75-gone"), .to_dir = ref(ROOT), .to = name_of("l") };
+	return meta_rename(&m.rename, op);
+}
+
+static enum op_state
+list_plan(struct fref dir, struct op *op)
+{
+	forgiving = true;
+	m.readdir = (struct meta_readdir){ .req.f = dir, .plus = true, .bytes_max = 4096, .entry_bytes = 24,
+		                           .entry = entries, .max_entries = 8, .names = names, .names_cap = sizeof(names) };
+	return meta_readdir(&m.readdir, op);
+}
+
+static enum op_state do_trash_list_plan(struct op *op)      { return list_plan(top(), op); }
+static enum op_state do_trash_list_hour_plan(struct op *op) { return list_plan(hour(), op); }
+
 /* Memory says what the database says. */
 static void
 memory_check(void)
@@ -425,3 +537,14 @@ PLANS(link)
 PLANS(rename)
 PLANS(move_dir)
 PLANS(readdir)
+PLANS(trash)
+PLANS(trash_dir)
+PLANS(trash_replaced)
+PLANS(trash_lookup)
+PLANS(trash_lookup_hour)
+PLANS(trash_lookup_up)
+PLANS(trash_purge)
+PLANS(trash_restore)
+PLANS(trash_restore_over)
+PLANS(trash_list)
+PLANS(trash_list_hour)
