@@ -34,6 +34,7 @@ struct export {
 	bool read_only;
 	enum squash squash;
 	uint32_t anon_uid, anon_gid;
+	uint64_t retention_ns; /* what is removed stays in .trash for so long (meta/trash.h); 0: there is none */
 };
 
 /*

@@ -11,6 +11,7 @@
 #include "tools/compact_all.h"
 #include "tools/fsck.h"
 #include "tools/pending.h"
+#include "tools/trash_restore.h"
 #include "tools/warmup.h"
 
 static struct {
@@ -91,6 +92,34 @@ warmup(struct MHD_Connection *conn)
 			MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "path"), reads ? atoi(reads) : WARMUP_READS));
 }
 
+/* ?from=PLACE, as "next" of the answer before had it. */
+static enum MHD_Result
+trash(struct MHD_Connection *conn)
+{
+	return answer(conn, MHD_HTTP_OK,
+		report_trash_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "from")));
+}
+
+/* ?path=/SHARE/...&force=1 begins one. */
+static enum MHD_Result
+trash_restore(struct MHD_Connection *conn)
+{
+	return answer(conn, MHD_HTTP_OK,
+		report_restore_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "path"),
+			MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "force") != NULL));
+}
+
+/* ?before=SECONDS&share=/SHARE (or nothing) begins it. */
+static enum MHD_Result
+trash_empty_all(struct MHD_Connection *conn)
+{
+	const char *before = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "before");
+	const char *share = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "share");
+
+	return answer(conn, MHD_HTTP_OK,
+		report_empty_json(admin.daemon, before ? share ? share : "" : NULL, before ? strtoull(before, NULL, 10) : 0));
+}
+
 static const struct {
 	const char *url;
 	enum MHD_Result (*answer)(struct MHD_Connection *conn);
@@ -101,6 +130,9 @@ static const struct {
 	{ "/fsck", fsck },
 	{ "/gc", gc },
 	{ "/info", info },
+	{ "/trash", trash },
+	{ "/trash/empty", trash_empty_all },
+	{ "/trash/restore", trash_restore },
 	{ "/warmup", warmup },
 };
 
@@ -183,6 +215,7 @@ admin_stop(void)
 {
 	MHD_stop_daemon(admin.http);
 	fsck_stop();
+	trash_restore_stop();
 	compact_all_stop();
 	warmup_stop();
 	unlink(admin.path);

@@ -25,6 +25,7 @@ int cmd_objbench(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_trash(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_warmup(int argc, char **argv);
 

@@ -28,10 +28,14 @@ print_shares(const json_t *shares)
 	json_t *e;
 	size_t i;
 
-	printf("\n%-24s %12s %12s  %s\n", "SHARE", "USED", "INODES", "ACCESS");
-	json_array_foreach(shares, i, e)
-		printf("%-24s %12s %12" PRIu64 "  %s, squash %s, compression %s\n", s(e, "name"), format_bytes(n(e, "used_bytes")), n(e, "used_inodes"),
+	printf("\n%-24s %12s %12s %24s  %s\n", "SHARE", "USED", "INODES", "OF THESE IN THE TRASH", "ACCESS");
+	json_array_foreach(shares, i, e) {
+		const json_t *t = json_object_get(e, "trash");
+
+		printf("%-24s %12s %12" PRIu64 " %12s %11" PRIu64 "  %s, squash %s, compression %s\n", s(e, "name"), format_bytes(n(e, "used_bytes")),
+			n(e, "used_inodes"), format_bytes(n(t, "bytes")), n(t, "inodes"),
 			json_is_true(json_object_get(e, "read_only")) ? "read only" : "read and write", s(e, "squash"), s(e, "compression"));
+	}
 }
 
 static void

@@ -9,6 +9,8 @@
 #include "store/block.h"
 #include "tools/config_file.h"
 
+#define RETENTION_MAX_NS (10 * 365 * 24 * 3600 * 1000000000ULL)
+
 struct loader {
 	struct config *c;
 	struct config_file file;
@@ -224,6 +226,12 @@ take_share(struct loader *l, unsigned i, const struct raw_share *r)
 		s->anon_uid = *r->anon_uid;
 	if (r->anon_gid)
 		s->anon_gid = *r->anon_gid;
+	if (r->trash) {
+		snprintf(key, sizeof(key), "shares.%u.trash.retention", i);
+		take_duration(l, key, r->trash->retention, &s->retention_ns, RETENTION_MAX_NS);
+		if (s->retention_ns > 0 && s->retention_ns < 1000000000)
+			config_file_bad(&l->file, key, "%s is too short, at least 1s; 0 keeps nothing", r->trash->retention);
+	}
 }
 
 static void

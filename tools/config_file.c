@@ -28,6 +28,9 @@ static const cyaml_strval_t verify_names[] = { VERIFY_WORDS(WORD) };
 static const cyaml_schema_value_t client_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 63),
 };
+static const cyaml_schema_field_t trash_fields[] = {
+	STR("retention", struct raw_trash, retention), CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t share_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct raw_share, name, 2, 63),
 	CYAML_FIELD_SEQUENCE("clients", CYAML_FLAG_POINTER | OPT, struct raw_share, clients, &client_schema, 0,
@@ -38,6 +41,7 @@ static const cyaml_schema_field_t share_fields[] = {
 	STR("compression", struct raw_share, compression),
 	CYAML_FIELD_UINT_PTR("anon_uid", CYAML_FLAG_POINTER | OPT, struct raw_share, anon_uid),
 	CYAML_FIELD_UINT_PTR("anon_gid", CYAML_FLAG_POINTER | OPT, struct raw_share, anon_gid),
+	CYAML_FIELD_MAPPING_PTR("trash", CYAML_FLAG_POINTER | OPT, struct raw_share, trash, trash_fields),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t share_schema = {

@@ -9,6 +9,7 @@
 #include "tools/config.h"
 
 /* As libcyaml loads it: everything optional is a pointer, NULL where absent. */
+struct raw_trash { char *retention; };
 struct raw_share {
 	char *name;
 	char **clients;
@@ -17,6 +18,7 @@ struct raw_share {
 	enum squash *squash;
 	char *compression;
 	uint32_t *anon_uid, *anon_gid;
+	struct raw_trash *trash;
 };
 
 struct raw_paths { char *meta, *journal, *cache, *objects, *control; };

@@ -102,13 +102,15 @@ shares_tree(const struct config *c)
 	for (unsigned i = 0; i < c->nshares; i++) {
 		const struct export *s = &c->shares[i];
 		json_t *clients = json_array();
+		char keep[32];
 
+		snprintf(keep, sizeof(keep), "%" PRIu64 "s", s->retention_ns / 1000000000);
 		for (int k = 0; k < s->nnets; k++)
 			json_array_append_new(clients, json_string(export_net_format(&s->net[k], net)));
-		json_array_append_new(shares, json_pack("{s:s, s:o, s:b, s:s, s:s, s:I, s:I}", "name", s->name, "clients", clients,
+		json_array_append_new(shares, json_pack("{s:s, s:o, s:b, s:s, s:s, s:I, s:I, s:{s:s}}", "name", s->name, "clients", clients,
 			"read_only", s->read_only, "squash", export_squash_name(s->squash),
 			"compression", compression_word(&c->compression[i], word),
-			"anon_uid", (json_int_t)s->anon_uid, "anon_gid", (json_int_t)s->anon_gid));
+			"anon_uid", (json_int_t)s->anon_uid, "anon_gid", (json_int_t)s->anon_gid, "trash", "retention", keep));
 	}
 	return shares;
 }
@@ -300,7 +302,9 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"    # formatted: as `format --compress` said.  What would not save an eighth of its bytes stays as it is.\n"
 		"    compression: formatted\n"
 		"    anon_uid: 65534\n"
-		"    anon_gid: 65534\n", objects, s3->endpoint, s3->region, styles[s3->style], s3->credentials_file, s3->profile,
+		"    anon_gid: 65534\n"
+		"    trash:\n"
+		"      retention: 0         # 24h or 7d: what is removed stays in .trash of the root for so long, and takes room\n", objects, s3->endpoint, s3->region, styles[s3->style], s3->credentials_file, s3->profile,
 		s3->ca_file, share) < 0)
 		return NULL;
 	return out;

@@ -68,7 +68,7 @@ parse_duration(const char *s, uint64_t *ns)
 {
 	static const struct unit units[] = {
 		{ "ns", 1 }, { "us", 1000 }, { "ms", 1000000 }, { "s", 1000000000 },
-		{ "m", 60 * 1000000000ULL }, { "h", 3600 * 1000000000ULL },
+		{ "m", 60 * 1000000000ULL }, { "h", 3600 * 1000000000ULL }, { "d", 24 * 3600 * 1000000000ULL },
 	};
 
 	if (!strcmp(s, "0")) {

@@ -8,13 +8,14 @@
 int
 control_get(const char *socket, const char *url, char **body, char why[256])
 {
-	char full[256], *text = NULL;
+	char *full = NULL, *text = NULL;
 	size_t len = 0;
 	long status = 0;
 	FILE *f = open_memstream(&text, &len);
 	CURL *c = curl_easy_init();
 
-	snprintf(full, sizeof(full), "http://dittofs%s", url);
+	if (asprintf(&full, "http://dittofs%s", url) < 0)
+		abort();
 	curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, socket);
 	curl_easy_setopt(c, CURLOPT_URL, full);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, f);
@@ -24,6 +25,7 @@ control_get(const char *socket, const char *url, char **body, char why[256])
 	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_cleanup(c);
 	fclose(f);
+	free(full);
 	if (rc == CURLE_OK && status == 200) {
 		*body = text;
 		return 0;

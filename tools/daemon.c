@@ -209,6 +209,16 @@ frames_start(const struct volume_open *v, int threads, char why[256])
 	return err;
 }
 
+/* In the volume's order; a share that the config does not name keeps nothing. */
+static void
+retentions(const struct daemon *d, uint64_t out[CONFIG_SHARES_MAX])
+{
+	for (int i = 0; i < d->vol.nshares; i++)
+		for (unsigned k = 0; k < d->config->nshares; k++)
+			if (d->config->shares[k].share == d->vol.shares[i].id)
+				out[i] = d->config->shares[k].retention_ns / 1000000000;
+}
+
 int
 daemon_run(struct config *c, char why[256])
 {
@@ -235,10 +245,13 @@ daemon_run(struct config *c, char why[256])
 		goto close;
 
 	const uint32_t cores = (uint32_t)b.d.cores;
+	uint64_t retention_s[CONFIG_SHARES_MAX] = { 0 };
+
+	retentions(&b.d, retention_s);
 	const struct meta_opts meta = {
 		.max_inodes = MAX(1024, c->inodes / cores), .max_names = MAX(1024, names_in_memory(c) / cores),
 		.volume = &b.d.vol.vol, .shares = b.d.vol.shares,
-		.nshares = b.d.vol.nshares, .objects_path = strncmp(c->objects, "file://", 7) ? NULL : c->objects + 7,
+		.nshares = b.d.vol.nshares, .retention_s = retention_s, .objects_path = strncmp(c->objects, "file://", 7) ? NULL : c->objects + 7,
 	};
 	struct file_opts file = {
 		.journal_dir = c->journal, .journal_bytes = c->journal_bytes, .upload_delay_ns = c->upload_delay_ns,

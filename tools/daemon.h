@@ -41,6 +41,12 @@ char *report_info_json(const struct daemon *d, const char *path);
  * (NULL: at all shares) with so many READs at a time, "stop" ends it, NULL only asks.
  */
 char *report_warmup_json(const struct daemon *d, const char *what, const char *path, int reads);
+/* What is in the trash, a page of it (tools/report_trash.c); `from`: the page before said so; likewise. */
+char *report_trash_json(const struct daemon *d, const char *from);
+/* What was restored so far, or by the last one; a `path` begins one (tools/trash_restore.h); likewise. */
+char *report_restore_json(const struct daemon *d, const char *path, bool force);
+/* What is left; a `share` ("" all of them) begins to empty its trash of what was removed before that second; likewise. */
+char *report_empty_json(const struct daemon *d, const char *share, uint64_t before_s);
 /* Makes a copy of the metadata in the directory, which must not be there (tools/report_backup.c); likewise. */
 char *report_backup_json(const char *dir);
 

@@ -143,6 +143,22 @@ static const struct cmd {
 	  "that are written or read; no faster than compaction.rate, and not what is not uploaded\n"
 	  "yet (`dittofs flush DIR` before).  What is replaced is deleted in the background.\n"
 	  "Ctrl-C ends the waiting, not the merging.\n" },
+	{ "trash", cmd_trash, "what was removed: list it, restore it, or remove it for good",
+	  "dittofs trash list DIR [PATH] [--json]\n"
+	  "dittofs trash restore DIR PATH [--force] [--json]\n"
+	  "dittofs trash empty DIR [SHARE] [--older-than DURATION] [--json]\n"
+	  "dittofs trash VERB --config FILE ...\n"
+	  "\n"
+	  "With a retention (dittofs.yaml, shares: trash:) what clients remove stays below .trash of the\n"
+	  "share's root for so long.  PATH is where it was, /export/a/b, and means all below it too; or\n"
+	  "where it is, /export/.trash/HOUR/NAME.\n"
+	  "\n"
+	  "restore brings back the newest version of each, to where it was, with the directories above\n"
+	  "it that were removed; what has the name now stays.  Exit status 1 where some could not be\n"
+	  "restored.  A client restores by mv out of .trash.  empty removes for good, at once.\n"
+	  "\n"
+	  "  --force               in the place of files that have the name now; those go to the trash\n"
+	  "  --older-than DURATION leaves what was removed within that time: 12h, 7d\n" },
 	{ "objbench", cmd_objbench, "does this object store do what it must, and how fast",
 	  "dittofs objbench file:///DIR|s3://BUCKET[/PREFIX]|VOLUME [options]\n"
 	  "\n"

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "meta/kv.h"
+#include "meta/trash.h"
 
 #define DEEP 64 /* directories of a path, upwards */
 
@@ -28,7 +28,7 @@ metadata_share(const struct volume_open *v, const struct attr *a)
 
 struct search {
 	uint64_t ino;
-	char name[NAME_BYTES_MAX + 1];
+	char name[2 * NAME_BYTES_MAX]; /* in the trash also the folder's */
 };
 
 static int
@@ -55,10 +55,41 @@ find_name(uint64_t dir, struct search *s)
 	kv_scan_now(&scan);
 }
 
-char *
-metadata_path(const struct volume_open *v, uint64_t ino)
+int
+metadata_trashed(const struct attr *a, struct trash_rec *r)
 {
-	char path[4096] = "", longer[sizeof(path) + 300];
+	uint8_t key[KV_KEY_MAX], val[TRASH_BYTES_MAX];
+	int len = -ENOENT;
+
+	if (trash_holds(a))
+		len = kv_get_now(key, key_trash(key, a->share, trash_second(a->parent), a->ino), val, sizeof(val));
+	return len < 0 ? len : trash_decode(r, val, MIN((size_t)len, sizeof(val)));
+}
+
+/* Up from what is in the trash: its name there, and no further; or as if it were where it was. */
+static void
+step_up(const struct volume_open *v, const struct attr *a, bool origin, struct search *s)
+{
+	char hour[TRASH_HOUR_BYTES + 1], name[NAME_BYTES_MAX];
+	struct trash_rec r;
+
+	if (metadata_trashed(a, &r) < 0) {
+		find_name(a->parent, s);
+		s->ino = a->parent;
+	} else if (origin) {
+		snprintf(s->name, sizeof(s->name), "%.*s", (int)r.name_len, r.name);
+		s->ino = r.parent;
+	} else {
+		trash_hour_name(hour, trash_second(a->parent));
+		snprintf(s->name, sizeof(s->name), TRASH_NAME "/%s/%.*s", hour, (int)trash_name(name, &r, a->ino), name);
+		s->ino = metadata_share(v, a) ? metadata_share(v, a)->root : 0;
+	}
+}
+
+static char *
+path_of(const struct volume_open *v, uint64_t ino, bool origin)
+{
+	char path[4096] = "", longer[sizeof(path) + 600];
 	struct search s = { .ino = ino };
 	struct attr a;
 
@@ -69,13 +100,47 @@ metadata_path(const struct volume_open *v, uint64_t ino)
 			snprintf(longer, sizeof(longer), "%s%s", share->name, path);
 			return strdup(longer);
 		}
-		find_name(a.parent, &s);
+		step_up(v, &a, origin, &s);
 		snprintf(longer, sizeof(longer), "/%s%s", s.name, path);
 		snprintf(path, sizeof(path), "%.4095s", longer);
-		s.ino = a.parent;
 	}
 	snprintf(longer, sizeof(longer), "...%s (inode %lu)", path, ino);
 	return strdup(longer);
+}
+
+char *
+metadata_path(const struct volume_open *v, uint64_t ino)
+{
+	return path_of(v, ino, false);
+}
+
+char *
+metadata_origin(const struct volume_open *v, uint64_t ino)
+{
+	return path_of(v, ino, true);
+}
+
+/* "HOUR/NAME" in the trash of the share. */
+static int
+find_trashed(const struct share_rec *share, const char *path, uint64_t *ino)
+{
+	struct meta_name hour = { path, (uint32_t)strcspn(path, "/") }, name = { .s = path + hour.len };
+	char real[NAME_BYTES_MAX];
+	struct trash_rec r;
+	struct attr a;
+	int err;
+
+	name.s += strspn(name.s, "/");
+	name.len = (uint32_t)strlen(name.s);
+	*ino = trash_name_ino(&name);
+	err = *ino ? metadata_attr(*ino, &a) : -ENOENT;
+	if (err == 0 && (a.share != share->id || trash_folder(a.parent) != trash_place(share->id, trash_hour_second(&hour))))
+		err = -ENOENT;
+	if (err == 0)
+		err = metadata_trashed(&a, &r);
+	if (err == 0 && (trash_name(real, &r, *ino) != name.len || memcmp(real, name.s, name.len)))
+		err = -ENOENT;
+	return err;
 }
 
 static int
@@ -116,6 +181,8 @@ metadata_find(const struct volume_open *v, const char *path, uint64_t *ino)
 		return -ENOENT;
 	*ino = share->root;
 	path += strlen(share->name);
+	if (trash_shows(share->id) && !strncmp(path, "/" TRASH_NAME "/", sizeof(TRASH_NAME) + 1))
+		return find_trashed(share, path + sizeof(TRASH_NAME) + 1, ino);
 	while (err >= 0 && *(path += strspn(path, "/")) != '\0') {
 		size_t len = strcspn(path, "/");
 

@@ -33,14 +33,15 @@ shares_json(const struct daemon *d)
 
 	for (unsigned i = 0; i < d->config->nshares; i++) {
 		const struct export *e = &d->config->shares[i];
-		uint8_t key[KV_KEY_MAX], val[16] = { 0 };
+		uint8_t key[KV_KEY_MAX], val[32] = { 0 };
 		char compression[CODEC_WORD_MAX];
 
 		kv_get_now(key, key_usage(key, e->share), val, sizeof(val));
 		volume_compression(&d->vol, e->share, compression);
-		json_array_append_new(out, json_pack("{s:s, s:o, s:o, s:b, s:s, s:s}", "name", e->name, "used_bytes", num(get_le64(val)),
+		json_array_append_new(out, json_pack("{s:s, s:o, s:o, s:b, s:s, s:s, s:{s:o, s:o, s:o}}", "name", e->name, "used_bytes", num(get_le64(val)),
 			"used_inodes", num(get_le64(val + 8)), "read_only", e->read_only, "squash", export_squash_name(e->squash),
-			"compression", compression));
+			"compression", compression, "trash", "bytes", num(get_le64(val + 16)), "inodes", num(get_le64(val + 24)), "retention_s",
+			num(e->retention_ns / 1000000000)));
 	}
 	return out;
 }

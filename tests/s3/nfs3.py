@@ -9,7 +9,7 @@ import socket
 import struct
 
 CODES = {1: errno.EPERM, 2: errno.ENOENT, 5: errno.EIO, 13: errno.EACCES, 17: errno.EEXIST, 20: errno.ENOTDIR, 21: errno.EISDIR,
-         28: errno.ENOSPC, 70: errno.ESTALE, 10006: errno.EREMOTEIO, 10008: errno.EAGAIN}
+         28: errno.ENOSPC, 30: errno.EROFS, 66: errno.ENOTEMPTY, 70: errno.ESTALE, 10006: errno.EREMOTEIO, 10008: errno.EAGAIN}
 PIECE = 1 << 20
 
 
@@ -117,9 +117,33 @@ class Mount:
     def mkdir(self, path, mode=0o755):
         return self.make(9, path, struct.pack(">7I", 1, mode, 0, 0, 0, 0, 0))
 
-    def unlink(self, path):
+    def unlink(self, path, proc=12):
         fh, name = self.parent(path)
-        self.status(self.call(100003, 12, opaque(fh) + name), path)
+        self.status(self.call(100003, proc, opaque(fh) + name), path)
+
+    def rmdir(self, path):
+        self.unlink(path, 13)
+
+    def rename(self, path, to):
+        (a, x), (b, y) = self.parent(path), self.parent(to)
+        self.status(self.call(100003, 14, opaque(a) + x + opaque(b) + y), "%s to %s" % (path, to))
+
+    def list(self, path):
+        """The names in a directory; "" is the root."""
+        fh, names, cookie, eof = self.root, [], 0, 0
+        for d in path.strip("/").split("/") if path else []:
+            fh = self.lookup(fh, d)
+        while not eof:
+            r = self.call(100003, 16, opaque(fh) + struct.pack(">QQI", cookie, 0, 65536))
+            self.status(r, "list " + path)
+            r.attr()
+            r.bytes(8)
+            while r.u32():
+                r.bytes(8)
+                names.append(r.opaque().decode(errors="surrogateescape"))
+                cookie = struct.unpack(">Q", r.bytes(8))[0]
+            eof = r.u32()
+        return [n for n in names if n not in (".", "..")]
 
 
 class File:
