@@ -9,7 +9,7 @@
 
 #include "tests/crash/run.h"
 
-enum { JOBS = 64, CHECK_LANES = 2, CHECK_TIMEOUT_MS = 240000 };
+enum { TRASH_DIRS_MAX = 8, /* a volume lives some minutes */ JOBS = 64, CHECK_LANES = 2, CHECK_TIMEOUT_MS = 240000 };
 
 struct check;
 
@@ -41,6 +41,8 @@ struct check {
 	bool all_data;
 	uint64_t used, files;     /* sums over the nodes */
 	uint64_t stat_used, stat_files;
+	struct nfs_fh trash_dir[TRASH_DIRS_MAX]; /* .trash, and the folders of its hours */
+	uint32_t ntrash_dirs;
 	bool stat_done;
 };
 

@@ -100,8 +100,9 @@ durability(const struct crash *c)
 static int
 volume_make(struct crash *c)
 {
+	static const char *const retention[] = { [TRASH_NONE] = "0", [TRASH_SHORT] = "1s", [TRASH_LONG] = "24h" };
 	const char *argv[] = { c->run.opt.binary, "format", c->dir, NULL };
-	char note[256];
+	char note[320];
 
 	do /* what an earlier run kept stays */
 		snprintf(c->dir, sizeof(c->dir), "%s/volume%d", c->run.opt.dir, ++c->volume);
@@ -116,7 +117,8 @@ volume_make(struct crash *c)
 		volume_remove(c);
 	}
 	if (!c->run.failed && run_args(c, argv) == 0) {
-		tune_volume(&c->run.rng, c->dir, durability(c), note, sizeof(note));
+		c->run.trash = c->volume % 4 == 0 ? TRASH_LONG : c->volume % 2 == 0 ? TRASH_SHORT : TRASH_NONE;
+		tune_volume(&c->run.rng, c->dir, &(struct tune){ durability(c), retention[c->run.trash] }, note, sizeof(note));
 		printf("volume %d:%s\n", c->volume, note);
 		fflush(stdout);
 		return 0;

@@ -284,6 +284,8 @@ excused(const struct act *a, uint32_t status)
 		return true;
 	if (status == NFSERR_STALE && on_node && n->dying)
 		return true;
+	if (status == NFSERR_ROFS && on_node && n->dying && a->run->trash) /* there nothing changes */
+		return true;
 	if (status == NFSERR_NOT_SYNC && a->guarded && !a->applied)
 		return n->touched > a->first_issue || n->linked > a->first_issue;
 	return false;
@@ -306,7 +308,7 @@ reply_act(struct act *a, struct nfs_result *res)
 	}
 	if (!wanted(a, res->status)) {
 		/* it may have come before the removal that made it stale: then others saw it */
-		if (a->has_change && res->status == NFSERR_STALE)
+		if (a->has_change && (res->status == NFSERR_STALE || res->status == NFSERR_ROFS))
 			a->n1->content.change[a->change].weak = true;
 		else
 			act_void(a);

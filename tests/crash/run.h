@@ -89,6 +89,7 @@ struct run {
 	uint32_t round, checks;
 	bool stopping;             /* no new calls */
 	bool failed;
+	enum { TRASH_NONE, TRASH_SHORT, TRASH_LONG } trash; /* removed for good at once, in a second, not in this run */
 	bool usage_known;          /* what a fresh volume counts besides its root: */
 	uint64_t usage_bytes, usage_files;
 	struct tally tally;
@@ -165,8 +166,9 @@ void history_print(const struct history *h, uint32_t node, uint32_t other);
 int verify_world(struct run *r, bool all_data);
 
 /* ---- tune.c */
-/* Small limits in the configuration of a fresh volume, by lot; says which in note. */
-void tune_volume(struct rng *rng, const char *dir, const char *durability, char *note, size_t len);
+/* Small limits in the configuration of a fresh volume, by lot but for what is given; says which in note. */
+struct tune { const char *durability, *retention; };
+void tune_volume(struct rng *rng, const char *dir, const struct tune *t, char *note, size_t len);
 
 /* ---- power.c */
 /*

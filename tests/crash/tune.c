@@ -39,14 +39,18 @@ static const struct choice choices[] = {
 };
 
 static const char *
-chosen(struct rng *rng, const char *durability, const char *line, size_t *indent)
+chosen(struct rng *rng, const struct tune *t, const char *line, size_t *indent)
 {
-	static const char key[] = "durability";
+	const struct { const char *key, *value; } given[] = { { "durability", t->durability }, { "retention", t->retention } };
 
 	*indent = strspn(line, " ");
-	if (strncmp(line + *indent, key, sizeof(key) - 1) == 0 && line[*indent + sizeof(key) - 1] == ':') {
-		*indent += sizeof(key) - 1;
-		return durability;
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+		size_t len = strlen(given[i].key);
+
+		if (strncmp(line + *indent, given[i].key, len) == 0 && line[*indent + len] == ':') {
+			*indent += len;
+			return given[i].value;
+		}
 	}
 	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
 		size_t len = strlen(choices[i].key);
@@ -60,7 +64,7 @@ chosen(struct rng *rng, const char *durability, const char *line, size_t *indent
 }
 
 void
-tune_volume(struct rng *rng, const char *dir, const char *durability, char *note, size_t len)
+tune_volume(struct rng *rng, const char *dir, const struct tune *t, char *note, size_t len)
 {
 	char path[320], line[512], *text = malloc(TEXT_MAX);
 	size_t n = 0, told = 0, indent, key;
@@ -70,7 +74,7 @@ tune_volume(struct rng *rng, const char *dir, const char *durability, char *note
 	f = fopen(path, "r");
 	note[0] = 0;
 	while (f && text && fgets(line, sizeof(line), f) && n + sizeof(line) < TEXT_MAX) {
-		const char *value = chosen(rng, durability, line, &indent);
+		const char *value = chosen(rng, t, line, &indent);
 
 		if (!value) {
 			n += (size_t)snprintf(text + n, TEXT_MAX - n, "%s", line);

@@ -362,9 +362,15 @@ gone_again(struct job *j)
 static void
 gone_step(struct job *j, struct nfs_result *res)
 {
-	if (res->status != NFSERR_STALE)
-		run_fail(j->check->run, j->gone->id, 0, "n%u was removed, its handle answers %s",
-		         j->gone->id, nfs_status_name(res->status));
+	struct run *r = j->check->run;
+	bool stale = res->status == NFSERR_STALE;
+
+	if (!stale && !(r->trash && res->status == NFS_OK))
+		run_fail(r, j->gone->id, 0, "n%u was removed, its handle answers %s", j->gone->id, nfs_status_name(res->status));
+	else if (stale && r->trash == TRASH_LONG)
+		run_fail(r, j->gone->id, 0, "n%u was removed, and is lost: it should be in the trash", j->gone->id);
+	else if (!stale && res->attr.nlink != (res->attr.type == NFS_DIR ? 2 : 1))
+		run_fail(r, j->gone->id, 0, "n%u is in the trash with %u links", j->gone->id, res->attr.nlink);
 }
 
 bool

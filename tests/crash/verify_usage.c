@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * FSSTAT's bytes and inodes in use against what a walk finds.  What a fresh
+ * FSSTAT's bytes and inodes in use against what a walk finds, also in the trash.  What a fresh
  * volume shows beyond its root is taken as given; uploads may move `used` while we
  * look, so a difference counts only when it stays.
  */
@@ -9,7 +9,7 @@
 
 #include "tests/crash/check.h"
 
-enum { LOOKS = 20, PAUSE_MS = 50 };
+enum { LOOKS = 20, LOOKS_EXPIRING = 200, PAUSE_MS = 50, TRASH_PAGE = 65536 };
 
 static void
 sum_again(struct job *j)
@@ -44,6 +44,80 @@ sum_start(struct check *c, struct job *j)
 	return true;
 }
 
+/* ---- the trash: .trash, whose entries are more folders, one after the other */
+
+static void
+trash_page(struct job *j)
+{
+	const struct check *c = j->check;
+
+	if (c->ntrash_dirs == 0)
+		nfs_lookup(&j->call, j->conn, &c->run->world.root_fh, ".trash");
+	else
+		nfs_readdirplus(&j->call, j->conn, &c->trash_dir[j->range], j->cookie, j->verf, TRASH_PAGE, TRASH_PAGE);
+	job_started(j);
+}
+
+static void
+trash_entry(struct job *j, const struct nfs_dirent *e)
+{
+	struct check *c = j->check;
+
+	j->cookie = e->cookie;
+	if (e->name[0] == '.' && e->name_len <= 2)
+		return;
+	if (j->range > 0) {
+		c->used += e->has_attr ? e->attr.used : 0;
+		c->files++;
+	} else if (!e->has_fh || c->ntrash_dirs == TRASH_DIRS_MAX) {
+		run_fail(c->run, 0, 0, "the trash lists \"%.*s\" without a handle", (int)e->name_len, e->name);
+	} else {
+		c->trash_dir[c->ntrash_dirs++] = e->fh;
+	}
+}
+
+static void
+trash_step(struct job *j, struct nfs_result *res)
+{
+	struct check *c = j->check;
+	struct nfs_dirent e;
+
+	if (res->status != NFS_OK) {
+		run_fail(c->run, 0, 0, "%s in the trash answers %s", nfs_proc_name(j->call.proc), nfs_status_name(res->status));
+		return;
+	}
+	if (c->ntrash_dirs == 0) {
+		c->trash_dir[c->ntrash_dirs++] = res->fh;
+	} else {
+		while (nfs_dirent_next(res, true, &e) > 0)
+			trash_entry(j, &e);
+		j->verf = res->verf;
+		if (res->eof) {
+			j->cookie = j->verf = 0;
+			j->range++;
+		}
+	}
+	if (j->range < (int)c->ntrash_dirs && !c->run->failed)
+		trash_page(j);
+}
+
+static bool
+trash_start(struct check *c, struct job *j)
+{
+	if (c->next++ || !c->run->trash)
+		return false;
+	c->ntrash_dirs = 0;
+	j->n = NULL;
+	j->range = 0;
+	j->cookie = j->verf = 0;
+	j->step = trash_step;
+	j->again = trash_page;
+	trash_page(j);
+	return true;
+}
+
+/* ---- */
+
 static void
 stat_again(struct job *j)
 {
@@ -77,11 +151,13 @@ check_usage(struct check *c)
 {
 	struct run *r = c->run;
 	struct timespec pause = { .tv_nsec = PAUSE_MS * 1000000 };
-	int err;
+	int err, looks = r->trash == TRASH_SHORT ? LOOKS_EXPIRING : LOOKS;
 
-	for (int i = 0; i < LOOKS; i++) {
+	for (int i = 0; i < looks; i++) {
 		c->used = c->files = 0;
 		err = check_phase(c, sum_start);
+		if (!err)
+			err = check_phase(c, trash_start);
 		if (!err)
 			err = check_phase(c, stat_start);
 		if (err)
