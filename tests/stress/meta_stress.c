@@ -5,7 +5,7 @@
  *	meta_stress [SECONDS [CORES]]
  *
  * Threads create, link, rename, remove and change the same few names on all
- * cores while others list and look, and one has all read ahead again and again; at the end
+ * cores, with a trash, while others list and look, and one has all read ahead again and again; at the end
  * the database must be consistent.
  */
 #define WORLD_PLAIN
@@ -77,6 +77,7 @@ main(int argc, char **argv)
 	int seconds = argc > 1 ? atoi(argv[1]) : 5, cores = argc > 2 ? atoi(argv[2]) : 3;
 	uint64_t n = 0;
 
+	world.retention_s[0] = 86400;
 	world_start(cores);
 	load_dirs();
 	fake.later = true;

@@ -77,6 +77,13 @@ Test(meta_stress, one_core)    { stress(1); }
 Test(meta_stress, two_cores)   { stress(2); }
 Test(meta_stress, three_cores) { stress(3); }
 
+Test(meta_stress, with_a_trash)
+{
+	world.retention_s[0] = 86400;
+	stress(3);
+	cr_assert(restored > 5 && purged > 1, "%lu restored, %lu removed for good", restored, purged);
+}
+
 /* More operations at once than there are transactions, and fewer inodes in memory than are in use. */
 static void
 crowd(int me)
