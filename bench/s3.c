@@ -239,7 +239,7 @@ bare_start(struct bare *b, enum test test)
 	curl_easy_setopt(b->easy, CURLOPT_WRITEDATA, b);
 	if (put) {
 		curl_easy_setopt(b->easy, CURLOPT_UPLOAD, 1L);
-		curl_easy_setopt(b->easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
+		curl_easy_setopt(b->easy, CURLOPT_UPLOAD_BUFFERSIZE, 1024L * 1024);
 		curl_easy_setopt(b->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)bytes);
 		curl_easy_setopt(b->easy, CURLOPT_READFUNCTION, bare_read);
 		curl_easy_setopt(b->easy, CURLOPT_READDATA, b);

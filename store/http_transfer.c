@@ -9,7 +9,7 @@
 #include "store/http_impl.h"
 
 #define RECV_BYTES (256L * 1024)
-#define SEND_BYTES (256L * 1024)
+#define SEND_BYTES (1024L * 1024) /* of a body at a time: each is a turn of libcurl, a send and a poll */
 #define IDLE_S     50L /* servers close idle connections after a minute or so; later ones are not tried */
 
 /* ---- bodies and headers */
