@@ -75,7 +75,8 @@ take_tail(struct repack *r)
 static bool
 is_full(const struct repack *r, const struct block_rec *rec)
 {
-	return r->nblocks == UPLOAD_BLOCKS_MAX || r->bytes + rec->stored > BLOCK_BYTES || r->nsources == REPACK_SOURCES;
+	return r->nblocks == UPLOAD_BLOCKS_MAX || r->bytes + rec->stored > BLOCK_BYTES || r->plain + rec->plain > BLOCK_BYTES ||
+	       r->nsources == REPACK_SOURCES;
 }
 
 static int
@@ -98,6 +99,7 @@ take_block(struct repack *r, int res)
 	*m = (struct moved){ .slice = r->had[r->next].slice, .index = r->had[r->next].index, .rec = rec };
 	m->rec.off = r->bytes;
 	r->bytes += rec.stored;
+	r->plain += rec.plain;
 	return 0;
 }
 
@@ -170,6 +172,7 @@ source_add(struct repack *r)
 	r->nsources += s->n > 0;
 	r->before = r->nblocks;
 	r->before_bytes = r->bytes;
+	r->before_plain = r->plain;
 	r->into_share = r->share;
 	return 0;
 }
@@ -180,6 +183,7 @@ source_drop(struct repack *r)
 {
 	r->nblocks = r->fetched = r->before;
 	r->bytes = r->before_bytes;
+	r->plain = r->before_plain;
 }
 
 /* ---- a turn */
@@ -198,7 +202,7 @@ static void
 group_drop(struct repack *r)
 {
 	r->before = r->nsources = 0;
-	r->before_bytes = 0;
+	r->before_bytes = r->before_plain = 0;
 	source_drop(r);
 	bufs_put(r);
 }

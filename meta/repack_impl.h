@@ -66,7 +66,8 @@ struct repack {
 	struct moved block[UPLOAD_BLOCKS_MAX];
 	uint64_t old_off[UPLOAD_BLOCKS_MAX];
 	uint32_t nblocks, before;        /* before: those of earlier sources */
-	uint64_t bytes, before_bytes;
+	uint64_t bytes, before_bytes;    /* as stored; */
+	uint64_t plain, before_plain;    /* and plain: as its upload, a pack has at most BLOCK_BYTES of them, or its index were too long */
 	struct buf *buf[REPACK_BUFS];
 	uint32_t nbufs;
 	uint64_t pack;

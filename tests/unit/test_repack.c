@@ -224,6 +224,58 @@ Test(repack, thin_packs_become_one)
 	data_stop();
 }
 
+/* What lives is a hundredth of its bytes as it is stored; still no pack has more plain ones than an upload has. */
+Test(repack, compressed_packs)
+{
+	enum { PACKS = 6, EACH = 5, LONG = 700 * KIB };
+	static uint8_t text[LONG], noise[LONG], got[LONG];
+	static struct fref f[PACKS][EACH];
+	uint64_t plain[PACKS * EACH] = { 0 }, packs[PACKS * EACH];
+	char name[32];
+	int n = 0;
+
+	data.file.how[1].choice = (struct codec_choice){ CODEC_LZ4, 0 };
+	begin(1);
+	for (uint32_t i = 0; i < LONG; i++)
+		text[i] = (uint8_t)(i / 900 + i % 3);
+	data_fill(noise, LONG, 1);
+	for (int p = 0; p < PACKS; p++) {
+		for (int i = 0; i < EACH; i++) {
+			name_of(name, p, i);
+			f[p][i] = data_create(name);
+			cr_assert(eq(int, data_write(f[p][i], 0, i % 3 == 1 ? text : noise, LONG, STABLE_UNSTABLE), 0));
+		}
+		data_drain();
+	}
+	for (int p = 0; p < PACKS; p++)
+		for (int i = 0; i < EACH; i++) {
+			name_of(name, p, i);
+			if (i % 3 != 1)
+				cr_assert(eq(int, data_unlink(name), 0));
+		}
+	EVENTUALLY(check_keys('G') == 0 && data_stats().repacked >= PACKS - 1);
+	for (int p = 0; p < PACKS; p++)
+		for (int i = 1; i < EACH; i += 3) {
+			struct block_rec rec = block_of(f[p][i]);
+			int k = 0;
+
+			while (k < n && packs[k] != rec.pack)
+				k++;
+			packs[k] = rec.pack;
+			plain[k] += rec.plain;
+			n += k == n;
+			cr_assert(le(u64, plain[k], BLOCK_BYTES));
+		}
+	restart(2);
+	for (int p = 0; p < PACKS; p++)
+		for (int i = 1; i < EACH; i += 3) {
+			cr_assert(eq(int, data_read(f[p][i], 0, got, LONG), (int)LONG));
+			cr_assert(memcmp(got, text, LONG) == 0);
+		}
+	data_check();
+	data_stop();
+}
+
 /* What a run thinned out the next one finds. */
 Test(repack, a_start_looks_for_them)
 {
