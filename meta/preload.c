@@ -11,7 +11,7 @@
 #include "reactor/net.h"
 
 #define PIECE       64        /* entries of a batch that a core looks at in a lap: some 20 µs */
-#define GIVE_WAY_NS 3000000u  /* while clients call */
+#define GIVE_WAY_NS 20000000u /* while clients call */
 
 /* A core's part: of noting what changes, or of a batch. */
 struct visit {
