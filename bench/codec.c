@@ -63,7 +63,7 @@ run(const struct codec_choice *c, struct result *r, int round)
 
 		how.choice = try ? *c : choices[0];
 
-		const uint8_t *p = frame_encode(&how, data + i * FRAME_BYTES, FRAME_BYTES, &rec[i]);
+		const uint8_t *p = frame_encode(&how, NULL, data + i * FRAME_BYTES, FRAME_BYTES, &rec[i]);
 
 		if (try)
 			frame_tried(&luck, rec[i].codec != CODEC_RAW);
@@ -77,7 +77,7 @@ run(const struct codec_choice *c, struct result *r, int round)
 	at = 0;
 	for (size_t i = 0; i < frames; i++) {
 		memcpy(back, stored + at, rec[i].stored); /* as the network does */
-		if (!frame_is_whole(&rec[i], back) || frame_decode(&rec[i], back, FRAME_BYTES) < 0)
+		if (!frame_is_whole(&rec[i], back, NULL) || frame_decode(&rec[i], NULL, back, NULL, FRAME_BYTES) < 0)
 			measure_fail("a frame", EBADMSG);
 		if (memcmp(back, data + i * FRAME_BYTES, 64) != 0)
 			measure_fail("the bytes of a frame", EBADMSG);

@@ -424,7 +424,7 @@ flush_init(uint64_t arena_bytes)
 		return -ENOMEM;
 	flush_core = c;
 	/* All of them together take no more than BUF_DRAIN has for itself, and leave an upload room for its encoded frames. */
-	c->load_budget = (arena_bytes / 8 - (is_encoding() ? MIN(arena_bytes / 16, BLOCK_BYTES) : 0)) / FLUSHES;
+	c->load_budget = (arena_bytes / 8 - (is_encoding() ? MIN(arena_bytes / 16, BLOCK_BYTES + BUF_LARGE_BYTES) : 0)) / FLUSHES;
 	/* Half of the buffers, so that the journal's room and not theirs makes writers wait for a slow store. */
 	c->own_budget = MAX(arena_bytes / 2 / (FLUSHES - FLUSH_ROUNDS), BLOCK_BYTES);
 	/* Before memory makes writers wait, which is at three quarters (BUF_INGEST). */

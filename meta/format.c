@@ -123,9 +123,9 @@ meta_load(struct volume *vol, struct share_rec *shares, int max, int *nshares, c
 		res = volume_decode(vol, val, (size_t)MIN(res, (int)sizeof(val)));
 	if (res < 0)
 		return why_record(res, "volume", why);
-	if (vol->format_version < 1 || vol->format_version > FORMAT_VERSION) {
+	if (vol->format_version < 1 || vol->format_version > FORMAT_SEALED) {
 		snprintf(why, 256, "the volume has format version %u, this program knows up to version %d",
-		         vol->format_version, FORMAT_VERSION);
+		         vol->format_version, FORMAT_SEALED);
 		return -E_FORMAT;
 	}
 	res = kv_scan_now(&s);
@@ -144,7 +144,7 @@ meta_upgrade(struct volume *vol, char why[256])
 	struct kv_batch *b;
 	int res;
 
-	if (vol->format_version == FORMAT_VERSION)
+	if (vol->format_version >= FORMAT_VERSION)
 		return 0;
 	vol->format_version = FORMAT_VERSION;
 	b = kv_batch_new();

@@ -202,6 +202,7 @@ key_trash(uint8_t *k, uint32_t share, uint64_t deleted_s, uint64_t ino)
 
 size_t key_usage(uint8_t *k, uint32_t share)     { return key_u32(k, 'U', share); }
 size_t key_journal(uint8_t *k, uint32_t journal) { return key_u32(k, 'J', journal); }
+size_t key_epoch(uint8_t *k, uint32_t epoch)     { return key_u32(k, 'K', epoch); }
 
 size_t
 key_once(uint8_t *k, uint32_t core, uint32_t slot)

@@ -20,6 +20,7 @@
  *   'N'                        next ino (le64), taken in batches
  *   'J' journal                below this sequence number all records of that journal are retired
  *   'L' stream                 number of the last batch of this stream of the log (mlog.h; le64, no version byte)
+ *   'K' epoch                  a key that data is sealed with, wrapped: the text of crypto/epochkey.h (no version byte; its first line has one)
  *   'Q' core slot              a mutation's reply, for retransmissions across a restart
  */
 #ifndef META_RECORD_H
@@ -33,6 +34,7 @@
 #define SYMLINK_BYTES_MAX 4095
 #define LINK_MAX_DITTO   65000u
 #define FORMAT_VERSION 2 /* 2: beside RocksDB is a log of our own (mlog.h) */
+#define FORMAT_SEALED  3 /* of volumes with keys only: a program that knows none would upload what nobody encrypted */
 
 /* The values of RFC 1813's ftype3. */
 enum ftype { FT_NONE, FT_REG, FT_DIR, FT_BLK, FT_CHR, FT_LNK, FT_SOCK, FT_FIFO };
@@ -91,6 +93,7 @@ size_t key_usage(uint8_t *k, uint32_t share);
 size_t key_slice_next(uint8_t *k);
 size_t key_ino_next(uint8_t *k);
 size_t key_journal(uint8_t *k, uint32_t journal);
+size_t key_epoch(uint8_t *k, uint32_t epoch);
 size_t key_once(uint8_t *k, uint32_t core, uint32_t slot);
 
 #define COOKIE_DOT    1u

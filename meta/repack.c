@@ -60,8 +60,9 @@ take_tail(struct repack *r)
 	uint64_t total = r->found[r->at].bytes, len = MIN(total, REPACK_TAIL_MAX), off;
 	const uint8_t *end = r->tail->data + len;
 	uint32_t index_len, crc, n;
+	struct object_seal seal;
 	uint8_t uuid[16];
-	int err = len < FOOTER_BYTES ? -E_DAMAGED : object_footer_decode(end - FOOTER_BYTES, total, uuid, &off, &index_len, &crc, &n);
+	int err = len < FOOTER_BYTES ? -E_DAMAGED : object_footer_decode(end - FOOTER_BYTES, total, uuid, &seal, &off, &index_len, &crc, &n);
 
 	if (err == 0 && (memcmp(uuid, file_volume()->uuid, sizeof(uuid)) != 0 || off < total - len))
 		err = -E_DAMAGED;

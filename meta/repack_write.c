@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/repack_impl.h"
 
+#include "crypto/seal.h"
 #include "meta/garbage.h"
 #include "meta/sliceid.h"
 #include "store/claim.h"
@@ -27,9 +28,12 @@ repack_put(struct repack *r)
 		return op_done(&r->step, -E_JUKEBOX);
 	object_tail_start(&tail, r->tail_out, sizeof(r->tail_out));
 	for (uint32_t i = 0; i < r->nblocks; i++) {
+		/* Blocks stay sealed as they are, each with its epoch's key (crypto/seal.h); the footer tells the newest. */
+		tail.seal.key_id = MAX(tail.seal.key_id, r->block[i].rec.key_epoch);
 		r->block[i].rec.pack = r->pack;
 		object_tail_add(&tail, r->block[i].slice, r->block[i].index, &r->block[i].rec);
 	}
+	tail.seal.cipher = (uint16_t)seal_cipher(tail.seal.key_id);
 	for (uint64_t at = 0; at < r->bytes; at += r->iov[n++].iov_len)
 		r->iov[n] = repack_room(r, at, r->bytes - at);
 	r->iov[n++] = (struct iovec){ r->tail_out, object_tail_finish(&tail, file_volume()->uuid, r->bytes) };

@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto/aead.h"
+
 static const uint8_t magic[8] = "DTTOBJ1";
 
 #define OBJECT_VERSION 1
-#define CIPHER_NONE 0
 /* A sealed frame is longer than its plain bytes by a nonce and a tag; nothing we write exceeds this. */
 #define FRAME_STORED_MAX (FRAME_BYTES + 64)
+static_assert(AEAD_NONCE + AEAD_TAG <= 64, "a sealed frame is none too long");
 
 #define BLOCKS_PER_SLICE (64 * MIB / BLOCK_BYTES) /* a slice is at most a chunk */
 
@@ -122,12 +124,12 @@ object_tail_finish(struct object_tail *t, const uint8_t uuid[16], uint64_t end)
 	assert(t->nblocks > 0 && FOOTER_BYTES <= t->cap - t->len);
 	wbytes(&w, magic, sizeof(magic));
 	w16(&w, OBJECT_VERSION);
-	w16(&w, CIPHER_NONE);
+	w16(&w, t->seal.cipher);
 	w32(&w, t->nblocks);
 	w64(&w, end);
 	w32(&w, (uint32_t)t->len);
 	w32(&w, crc32c(0, t->out, t->len));
-	w64(&w, 0); /* key id: none */
+	w64(&w, t->seal.key_id);
 	wbytes(&w, uuid, 16);
 	w32(&w, 0);
 	w32(&w, crc32c(0, footer, FOOTER_BYTES - 4));
@@ -173,11 +175,11 @@ static uint32_t r32(struct reader *r) { return get_le32(take(r, 4)); }
 static uint64_t r64(struct reader *r) { return get_le64(take(r, 8)); }
 
 int
-object_footer_decode(const uint8_t footer[FOOTER_BYTES], uint64_t object_bytes, uint8_t uuid[16],
+object_footer_decode(const uint8_t footer[FOOTER_BYTES], uint64_t object_bytes, uint8_t uuid[16], struct object_seal *seal,
                      uint64_t *index_off, uint32_t *index_len, uint32_t *index_crc, uint32_t *nblocks)
 {
 	struct reader r = { .p = footer, .left = FOOTER_BYTES };
-	uint16_t version, cipher;
+	uint16_t version;
 	uint64_t key_id;
 	uint32_t zero;
 
@@ -186,8 +188,8 @@ object_footer_decode(const uint8_t footer[FOOTER_BYTES], uint64_t object_bytes, 
 	    get_le32(footer + FOOTER_BYTES - 4) != crc32c(0, footer, FOOTER_BYTES - 4))
 		return -E_DAMAGED;
 	version = r16(&r);
-	cipher = r16(&r);
-	if (version != OBJECT_VERSION || cipher != CIPHER_NONE)
+	seal->cipher = r16(&r);
+	if (version != OBJECT_VERSION || seal->cipher >= AEAD_KINDS)
 		return -E_FORMAT;
 	*nblocks = r32(&r);
 	*index_off = r64(&r);
@@ -196,8 +198,9 @@ object_footer_decode(const uint8_t footer[FOOTER_BYTES], uint64_t object_bytes, 
 	key_id = r64(&r);
 	memcpy(uuid, take(&r, 16), 16);
 	zero = r32(&r);
-	if (key_id != 0 || zero != 0)
+	if (key_id > UINT32_MAX || (key_id == 0) != (seal->cipher == AEAD_NONE) || zero != 0)
 		return -E_FORMAT;
+	seal->key_id = (uint32_t)key_id;
 	/* Subtracting from what is known to be greater: no sum of hostile numbers can wrap. */
 	if (object_bytes < FOOTER_BYTES || *index_off > object_bytes - FOOTER_BYTES ||
 	    object_bytes - FOOTER_BYTES - *index_off != *index_len)

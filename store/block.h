@@ -68,17 +68,23 @@ struct object_block {
 size_t object_tail_bytes(const struct object_block *b, int n);
 size_t object_tail_encode(uint8_t *out, size_t cap, const uint8_t uuid[16], const struct object_block *b,
                           int n, uint64_t end);
+/* How an object's frames are sealed: an enum aead, and the epoch of the key (crypto/seal.h); 0 and 0: not at all. */
+struct object_seal {
+	uint16_t cipher;
+	uint32_t key_id;
+};
 /* The same for who has the blocks one by one: start, add each in the order of its frames, finish: the bytes written. */
 struct object_tail {
 	uint8_t *out;
 	size_t len, cap;
 	uint32_t nblocks;
+	struct object_seal seal; /* the caller's, before finish */
 };
 void object_tail_start(struct object_tail *t, uint8_t *out, size_t cap);
 void object_tail_add(struct object_tail *t, uint64_t slice, uint32_t index, const struct block_rec *rec);
 size_t object_tail_finish(struct object_tail *t, const uint8_t uuid[16], uint64_t end);
 /* From the last 64 bytes: where the index is.  -E_DAMAGED, -E_FORMAT. */
-int object_footer_decode(const uint8_t footer[FOOTER_BYTES], uint64_t object_bytes, uint8_t uuid[16],
+int object_footer_decode(const uint8_t footer[FOOTER_BYTES], uint64_t object_bytes, uint8_t uuid[16], struct object_seal *seal,
                          uint64_t *index_off, uint32_t *index_len, uint32_t *index_crc, uint32_t *nblocks);
 /* Calls fn for each block of the index; non-zero ends it and is returned. */
 int object_index_decode(const uint8_t *index, uint32_t len, uint32_t crc, uint32_t nblocks, uint64_t index_off,

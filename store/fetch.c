@@ -45,7 +45,8 @@ struct run {
 	uint8_t again;     /* so many times it came damaged */
 	uint64_t sent_ns;
 	uint64_t damaged;  /* sets of the fetch's frames: those that do not match their checksum, */
-	uint64_t wrong;    /* and that do not decode */
+	uint64_t wrong;    /* that do not decode, or are not what was sealed for their place, */
+	uint64_t later;    /* and for which there was no memory */
 	struct obj_req req;
 };
 
@@ -73,7 +74,8 @@ struct fetch {
 	struct waiter *waiters[FETCH_FRAMES_MAX]; /* for whom */
 	struct waiter wait[FETCH_FRAMES_MAX];     /* its own place among those */
 	struct buf *got[FETCH_FRAMES_MAX];
-	struct iovec iov[FETCH_FRAMES_MAX];
+	struct iovec iov[2 * FETCH_FRAMES_MAX];   /* a sealed frame's trailer has no room in its buffer */
+	uint8_t trailer[FETCH_FRAMES_MAX][SEAL_BYTES];
 	struct run run[RUNS];
 	struct near near[FETCH_FRAMES_MAX];
 };
@@ -112,8 +114,10 @@ check_rec(const struct cache_fetch *f)
 	if (rec->plain == 0 || rec->plain > BLOCK_BYTES || rec->off > INT64_MAX - 2 * BLOCK_BYTES ||
 	    rec->nframes != (rec->plain + FRAME_BYTES - 1) / FRAME_BYTES || first + f->n > rec->nframes)
 		return -E_DAMAGED;
+	if (rec->key_epoch && seal_cipher(rec->key_epoch) == AEAD_NONE)
+		return -ENOKEY;
 	for (uint32_t k = 0; k < first + f->n; k++) {
-		int err = frame_check(&rec->frame[k], frame_plain(rec, k));
+		int err = frame_check(&rec->frame[k], rec->key_epoch != 0, frame_plain(rec, k));
 
 		if (err < 0)
 			return err;
@@ -281,22 +285,44 @@ frame_of(const struct fetch *x, uint32_t k)
 	return &x->f->rec.frame[(x->f->first + k) % FRAMES_PER_BLOCK];
 }
 
+static bool
+is_sealed(const struct fetch *x)
+{
+	return x->f->rec.key_epoch != 0;
+}
+
+static const uint8_t *
+trailer_of(const struct fetch *x, uint32_t k)
+{
+	return is_sealed(x) ? x->trailer[k] : NULL;
+}
+
+static int
+decode_frame(const struct fetch *x, uint32_t k)
+{
+	const struct cache_fetch *f = x->f;
+	const struct frame_place at = { .epoch = f->rec.key_epoch, .slice = f->slice, .index = f->index, .block_plain = f->rec.plain,
+	                                .frame = (f->first + k) % FRAMES_PER_BLOCK };
+
+	return frame_decode(frame_of(x, k), &at, x->buf[k]->data, trailer_of(x, k), frame_plain(&f->rec, at.frame));
+}
+
 static void
 decode(struct run *r)
 {
 	const struct fetch *x = r->by;
 	uint32_t end = r->first + r->n;
+	int err;
 
-	r->damaged = r->wrong = 0;
+	r->damaged = r->wrong = r->later = 0;
 	for (uint32_t k = r->first; k < end; k++)
-		if (!frame_is_whole(frame_of(x, k), x->buf[k]->data))
+		if (!frame_is_whole(frame_of(x, k), x->buf[k]->data, trailer_of(x, k)))
 			r->damaged |= 1ull << k;
 	if (r->damaged && r->again < REFETCHES)
 		return; /* it comes once more */
 	for (uint32_t k = r->first; k < end; k++)
-		if (!(r->damaged >> k & 1) &&
-		    frame_decode(frame_of(x, k), x->buf[k]->data, frame_plain(&x->f->rec, (x->f->first + k) % FRAMES_PER_BLOCK)) < 0)
-			r->wrong |= 1ull << k;
+		if (!(r->damaged >> k & 1) && (err = decode_frame(x, k)) < 0)
+			*(err == -ENOMEM ? &r->later : &r->wrong) |= 1ull << k;
 }
 
 static int
@@ -312,7 +338,7 @@ is_long(const struct run *r)
 	uint32_t encoded = 0;
 
 	for (uint32_t k = r->first; k < r->first + r->n; k++)
-		encoded += frame_of(r->by, k)->codec != CODEC_RAW;
+		encoded += is_sealed(r->by) || frame_of(r->by, k)->codec != CODEC_RAW;
 	return encoded > DECODE_HERE;
 }
 
@@ -323,10 +349,14 @@ frame_end(const struct run *r, uint32_t k)
 {
 	const struct cache_fetch *f = r->by->f;
 
+	if (r->later >> k & 1)
+		return -E_JUKEBOX;
 	if (!((r->damaged | r->wrong) >> k & 1))
 		return 0;
 	log_error("object %s is damaged: slice %" PRIu64 " frame %u %s", r->req.name, f->slice, f->first + k,
-	          r->wrong >> k & 1 ? "cannot be decoded, though it matches its checksum" : "does not match its checksum");
+	          r->damaged >> k & 1 ? "does not match its checksum" :
+	          is_sealed(r->by) ? "is not what was encrypted for this place, though it matches its checksum" :
+	          "cannot be decoded, though it matches its checksum");
 	count_up(&cache_count()->errors, 1);
 	return -E_DAMAGED;
 }
@@ -408,15 +438,17 @@ run_get(struct run *r)
 	r->op.resume = run_resumed;
 	r->req.store = f->store;
 	r->req.afresh = r->again > 0;
-	r->req.iov = &x->iov[r->first];
-	r->req.niov = (int)r->n;
+	r->req.iov = &x->iov[2 * r->first];
 	r->req.off = f->rec.off;
 	for (uint32_t k = 0; k < block_first + r->first; k++)
 		r->req.off += f->rec.frame[k].stored;
 	for (uint32_t k = r->first; k < r->first + r->n; k++) {
-		x->iov[k].iov_base = x->buf[k]->data;
-		x->iov[k].iov_len = f->rec.frame[block_first + k].stored;
-		r->req.len += x->iov[k].iov_len;
+		const struct frame_rec *frame = frame_of(x, k);
+
+		r->req.iov[r->req.niov++] = (struct iovec){ x->buf[k]->data, frame_body_bytes(frame, is_sealed(x)) };
+		if (is_sealed(x))
+			r->req.iov[r->req.niov++] = (struct iovec){ x->trailer[k], SEAL_BYTES };
+		r->req.len += frame->stored;
 	}
 	count_up(&cache_count()->fetches, 1);
 	count_up(&cache_count()->fetched_bytes, r->req.len);
@@ -629,6 +661,12 @@ cache_fetch(struct cache_fetch *f, struct op *op)
 	f->wait = op;
 	f->priv = NULL;
 	err = check_rec(f);
+	if (err == -ENOKEY) {
+		log_error("slice %" PRIu64 ": block %u is encrypted with key epoch %" PRIu32 ", and the volume has no such key", f->slice, f->index,
+		          f->rec.key_epoch);
+		count_up(&cache_count()->errors, 1);
+		return op_done(op, -EIO);
+	}
 	if (err < 0) {
 		log_error("slice %" PRIu64 ": the record of block %u is %s", f->slice, f->index,
 		          err == -E_FORMAT ? "of a kind that this version cannot read" : "damaged");

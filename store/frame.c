@@ -13,6 +13,7 @@ struct workbench {
 	struct codec_ctx *codec;
 	uint8_t gather[FRAME_BYTES]; /* plain bytes on their way in, stored ones on their way out */
 	uint8_t encoded[FRAME_BYTES];
+	uint8_t sealed[FRAME_BYTES + SEAL_BYTES];
 };
 
 static struct {
@@ -73,6 +74,10 @@ workbench(void)
 uint32_t
 frame_room_bytes(const struct frame_how *how, uint32_t plain)
 {
+	uint32_t frames = (plain + FRAME_BYTES - 1) / FRAME_BYTES;
+
+	if (seal_epoch())
+		return plain + frames * SEAL_BYTES;
 	return how->choice.codec == CODEC_RAW ? 0 : plain; /* what does not get shorter is raw */
 }
 
@@ -89,8 +94,29 @@ worth_it(uint32_t len)
 	return len - len / 8;
 }
 
+static struct seal_place
+seal_place(const struct frame_place *at, uint32_t plain, uint8_t codec)
+{
+	return (struct seal_place){ .slice = at->slice, .index = at->index, .block_plain = at->block_plain, .frame = at->frame,
+	                            .plain = plain, .codec = codec };
+}
+
+/* rec->stored bytes become as many more as a trailer has.  NULL: it cannot be. */
+static const uint8_t *
+seal(const struct frame_place *at, const uint8_t *stored, uint32_t plain, struct frame_rec *rec)
+{
+	const struct seal_place place = seal_place(at, plain, rec->codec);
+	const struct iovec in = { (uint8_t *)stored, rec->stored };
+	uint8_t *out = workbench()->sealed;
+
+	if (seal_frame(at->epoch, &place, &in, 1, out, out + rec->stored) < 0)
+		return NULL;
+	rec->stored += SEAL_BYTES;
+	return out;
+}
+
 const uint8_t *
-frame_encode(const struct frame_how *how, const uint8_t *plain, uint32_t len, struct frame_rec *rec)
+frame_encode(const struct frame_how *how, const struct frame_place *at, const uint8_t *plain, uint32_t len, struct frame_rec *rec)
 {
 	const uint8_t *stored = plain;
 	uint32_t n = 0;
@@ -101,7 +127,8 @@ frame_encode(const struct frame_how *how, const uint8_t *plain, uint32_t len, st
 		stored = n ? workbench()->encoded : plain;
 	}
 	*rec = (struct frame_rec){ .stored = n ? n : len, .codec = n ? (uint8_t)how->choice.codec : CODEC_RAW };
-	/* Here it will be sealed. */
+	if (at && at->epoch && !(stored = seal(at, stored, len, rec)))
+		return NULL;
 	rec->crc = crc32c(0, stored, rec->stored);
 	return stored;
 }
@@ -124,34 +151,54 @@ frame_tried(struct frame_luck *l, bool shorter)
 }
 
 int
-frame_check(const struct frame_rec *rec, uint32_t plain)
+frame_check(const struct frame_rec *rec, bool sealed, uint32_t plain)
 {
+	uint32_t body = frame_body_bytes(rec, sealed);
+
 	switch (rec->codec) {
 	case CODEC_RAW:
-		return rec->stored == plain ? 0 : -E_DAMAGED;
+		return body == plain ? 0 : -E_DAMAGED;
 	case CODEC_LZ4:
 	case CODEC_ZSTD:
-		return rec->stored > 0 && rec->stored < plain ? 0 : -E_DAMAGED;
+		return body > 0 && body < plain ? 0 : -E_DAMAGED;
 	default:
 		return -E_FORMAT;
 	}
 }
 
-bool
-frame_is_whole(const struct frame_rec *rec, const uint8_t *stored)
+uint32_t
+frame_body_bytes(const struct frame_rec *rec, bool sealed)
 {
-	return crc32c(0, stored, rec->stored) == rec->crc;
+	if (!sealed)
+		return rec->stored;
+	return rec->stored > SEAL_BYTES ? rec->stored - SEAL_BYTES : 0;
+}
+
+bool
+frame_is_whole(const struct frame_rec *rec, const uint8_t *body, const uint8_t *trailer)
+{
+	uint32_t crc = crc32c(0, body, frame_body_bytes(rec, trailer != NULL));
+
+	return (trailer ? crc32c(crc, trailer, SEAL_BYTES) : crc) == rec->crc;
 }
 
 int
-frame_decode(const struct frame_rec *rec, uint8_t data[FRAME_BYTES], uint32_t plain)
+frame_decode(const struct frame_rec *rec, const struct frame_place *at, uint8_t data[FRAME_BYTES], const uint8_t *trailer,
+             uint32_t plain)
 {
-	struct workbench *b;
+	uint32_t body = frame_body_bytes(rec, trailer != NULL);
+	uint8_t *to = rec->codec == CODEC_RAW ? data : workbench()->gather;
+	int err;
 
-	if (rec->codec == CODEC_RAW)
-		return 0;
-	assert(plain <= FRAME_BYTES && rec->stored < plain);
-	b = workbench();
-	memcpy(b->gather, data, rec->stored); /* a sixth of what decoding takes, and no second buffer in flight */
-	return codec_decode(b->codec, rec->codec, b->gather, rec->stored, data, plain);
+	assert(plain <= FRAME_BYTES && (rec->codec == CODEC_RAW ? body == plain : body < plain));
+	if (trailer) {
+		const struct seal_place place = seal_place(at, plain, rec->codec);
+
+		err = seal_open(at->epoch, &place, data, body, trailer, to);
+		if (err < 0)
+			return err;
+	} else if (to != data) {
+		memcpy(to, data, body); /* a sixth of what decoding takes, and no second buffer in flight */
+	}
+	return rec->codec == CODEC_RAW ? 0 : codec_decode(workbench()->codec, rec->codec, to, body, data, plain);
 }

@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One frame on its way into an object and out of it: compressed where that saves enough, then sealed (not yet), then
- * checksummed.  Each frame says in its frame_rec how it was made, so that frames of every kind stand side by side.
+ * One frame on its way into an object and out of it: compressed where that saves enough, then sealed (crypto/seal.h) where
+ * the volume has keys, then checksummed.  Each frame says in its frame_rec how it was made, and the block's record with which
+ * key, so that frames of every kind stand side by side.
  * Any thread, with a workbench that is its own at that time: workers and reactors take one each, of those
  * that frame_start made.
  */
 #ifndef STORE_FRAME_H
 #define STORE_FRAME_H
 
+#include "crypto/seal.h"
 #include "store/codec.h"
 
 /* How the frames of a share are made from now on. */
 struct frame_how {
 	struct codec_choice choice;
+};
+
+/* What a sealed frame is bound to; with epoch 0, or no such struct, it is not sealed. */
+struct frame_place {
+	uint32_t epoch;
+	uint64_t slice;
+	uint32_t index, block_plain; /* the block and its plain length */
+	uint32_t frame;              /* in the block */
 };
 
 /* Before the reactors, once a process: for so many threads, and levels up to that one.  -ENOMEM. */
@@ -26,9 +36,11 @@ uint32_t frame_room_bytes(const struct frame_how *how, uint32_t plain);
 uint8_t *frame_gather(void);
 /*
  * `len` plain bytes, 1 to FRAME_BYTES: fills *rec, returns the rec->stored bytes that belong into the object.
- * They are `plain` itself where the frame is raw, else this thread's until its next call.
+ * They are `plain` itself where the frame is raw and not sealed, else this thread's until its next call.
+ * NULL: no memory for a cipher's context, or no such epoch.
  */
-const uint8_t *frame_encode(const struct frame_how *how, const uint8_t *plain, uint32_t len, struct frame_rec *rec);
+const uint8_t *frame_encode(const struct frame_how *how, const struct frame_place *at, const uint8_t *plain, uint32_t len,
+                            struct frame_rec *rec);
 
 /*
  * Giving up on what does not get shorter, in a row of frames that are likely to be alike (a block's): half as many as
@@ -41,13 +53,20 @@ bool frame_try(struct frame_luck *l);
 void frame_tried(struct frame_luck *l, bool shorter);
 
 /* Can a frame of so many plain bytes have this record?  -E_DAMAGED, or -E_FORMAT: made by a newer version. */
-int frame_check(const struct frame_rec *rec, uint32_t plain);
-/* Are these rec->stored bytes those that were written? */
-bool frame_is_whole(const struct frame_rec *rec, const uint8_t *stored);
+int frame_check(const struct frame_rec *rec, bool sealed, uint32_t plain);
 /*
- * In place: `data` holds the frame as it is in the object, frame_check and frame_is_whole have passed it, then its
- * `plain` plain bytes.  -E_DAMAGED: it was written wrong; `data` holds anything then.
+ * Of a sealed frame the last bytes, its trailer, are kept apart: what is before them is FRAME_BYTES at most.  `trailer` NULL: the
+ * frame is not sealed.
  */
-int frame_decode(const struct frame_rec *rec, uint8_t data[FRAME_BYTES], uint32_t plain);
+uint32_t frame_body_bytes(const struct frame_rec *rec, bool sealed);
+/* Are these rec->stored bytes those that were written? */
+bool frame_is_whole(const struct frame_rec *rec, const uint8_t *body, const uint8_t *trailer);
+/*
+ * In place: `data` holds the frame's body as it is in the object, frame_check and frame_is_whole have passed it, then its
+ * `plain` plain bytes.  -E_DAMAGED: it was written wrong, or is not what was sealed for this place; -ENOKEY, -ENOMEM; `data` holds
+ * anything then, but nothing of what was sealed.
+ */
+int frame_decode(const struct frame_rec *rec, const struct frame_place *at, uint8_t data[FRAME_BYTES], const uint8_t *trailer,
+                 uint32_t plain);
 
 #endif

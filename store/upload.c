@@ -20,7 +20,7 @@
 #define GRAIN_NS  ((uint64_t)2000000)
 
 #define FRAMES    (UPLOAD_BLOCKS_MAX + BLOCK_BYTES / FRAME_BYTES)
-#define OUT_MAX   (BLOCK_BYTES / BUF_LARGE_BYTES)
+#define OUT_MAX   ((BLOCK_BYTES + FRAMES * SEAL_BYTES + BUF_LARGE_BYTES - 1) / BUF_LARGE_BYTES)
 /* The pieces, cut once more by each frame and each 64 KiB of zeros; encoded bytes; the tail. */
 #define IOVS      (UPLOAD_PARTS_MAX + (int)FRAMES + 2 * (int)(BLOCK_BYTES / BUF_LARGE_BYTES) + 1)
 #define TAIL_MAX  (FOOTER_BYTES + UPLOAD_BLOCKS_MAX * INDEX_BLOCK_BYTES + FRAMES * INDEX_FRAME_BYTES)
@@ -36,6 +36,7 @@ struct context {
 	struct upload *u;
 	enum { UPLOAD_START, UPLOAD_ROOM, UPLOAD_ENCODE, UPLOAD_PUT } stage;
 	uint64_t put_ns;
+	uint32_t epoch;              /* of the key that frames are sealed with; 0: none */
 	/* what encoding has come to */
 	int block;
 	struct cursor at;
@@ -153,9 +154,11 @@ out_add(struct context *x, const uint8_t *p, uint32_t len)
 	}
 }
 
-static void
+static int
 frame_add(struct context *x, const struct upload_block *b, uint32_t len, struct frame_rec *rec)
 {
+	const struct frame_place place = { .epoch = x->epoch, .slice = b->slice, .index = b->index, .block_plain = b->plain,
+	                                   .frame = b->rec.nframes };
 	struct cursor from = x->at;
 	struct frame_how how = x->u->how;
 	const uint8_t *plain, *stored;
@@ -163,27 +166,31 @@ frame_add(struct context *x, const struct upload_block *b, uint32_t len, struct 
 
 	if (x->nout == 0) {
 		frame_as_is(x, b, len, rec);
-		return;
+		return 0;
 	}
 	if (!tried)
 		how.choice.codec = CODEC_RAW;
 	plain = frame_plain(x, b, len);
-	stored = frame_encode(&how, plain, len, rec);
+	stored = frame_encode(&how, &place, plain, len, rec);
+	if (!stored)
+		return -E_JUKEBOX; /* memory for a cipher's context */
 	if (tried)
 		frame_tried(&x->luck, rec->codec != CODEC_RAW);
 	if (stored != plain || x->out_len > 0) {
 		/* Copying is a hundredth of encoding, and O_DIRECT wants no gaps between whole pages. */
 		out_add(x, stored, rec->stored);
-		return;
+		return 0;
 	}
 	x->at = from;
 	frame_as_is(x, b, len, rec);
+	return 0;
 }
 
 static void
 encode_start(struct context *x)
 {
 	object_tail_start(&x->index, x->tail, sizeof(x->tail));
+	x->index.seal = (struct object_seal){ (uint16_t)seal_cipher(x->epoch), x->epoch };
 	x->niov = x->block = 0;
 	x->at = (struct cursor){ 0 };
 	x->end = x->out_len = 0;
@@ -191,12 +198,13 @@ encode_start(struct context *x)
 		memset(&x->u->block[i].rec, 0, sizeof(x->u->block[i].rec));
 }
 
-/* The next frame of the block; true: that was the last. */
-static bool
+/* The next frame of the block; 1: that was the last. */
+static int
 encode_frame(struct context *x, struct upload_block *b)
 {
 	struct block_rec *rec = &b->rec;
 	struct frame_rec *f = &rec->frame[rec->nframes];
+	int err;
 
 	assert(b->plain > 0 && rec->nframes < FRAMES_PER_BLOCK);
 	if (rec->nframes == 0) {
@@ -204,8 +212,11 @@ encode_frame(struct context *x, struct upload_block *b)
 		rec->pack = x->u->pack;
 		rec->off = x->end;
 		rec->plain = b->plain;
+		rec->key_epoch = x->epoch;
 	}
-	frame_add(x, b, MIN(FRAME_BYTES, b->plain - rec->nframes * FRAME_BYTES), f);
+	err = frame_add(x, b, MIN(FRAME_BYTES, b->plain - rec->nframes * FRAME_BYTES), f);
+	if (err < 0)
+		return err;
 	rec->nframes++;
 	rec->stored += f->stored;
 	x->end += f->stored;
@@ -234,7 +245,11 @@ encode_run(struct work *w)
 	while (x->block < u->nblocks) {
 		struct upload_block *b = &u->block[x->block];
 
-		if (encode_frame(x, b)) {
+		int end = encode_frame(x, b);
+
+		if (end < 0)
+			return end;
+		if (end > 0) {
 			uint32_t more = piece(b, &x->at, 1, &p);
 
 			assert(more == 0); /* its pieces are its plain bytes */
@@ -339,6 +354,7 @@ get_room(struct context *x)
 	struct upload *u = x->u;
 	uint64_t bytes = 0;
 
+	x->epoch = seal_epoch();
 	for (int i = 0; i < u->nblocks; i++)
 		bytes += frame_room_bytes(&u->how, u->block[i].plain);
 	x->nout = (int)((bytes + BUF_LARGE_BYTES - 1) / BUF_LARGE_BYTES);
@@ -377,6 +393,8 @@ run(struct upload *u)
 			return OP_PENDING;
 		fallthrough;
 	case UPLOAD_ENCODE: /* a grain of it, or all */
+		if (u->step.res < 0)
+			break;
 		if (u->step.res > 0)
 			return encode(x);
 		out_put(x, (int)((x->out_len + BUF_LARGE_BYTES - 1) / BUF_LARGE_BYTES));

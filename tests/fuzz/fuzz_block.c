@@ -43,10 +43,13 @@ decode(const uint8_t *tail, size_t len, uint64_t frames)
 	uint8_t uuid[16];
 	int err;
 
-	err = object_footer_decode(footer, frames + len, uuid, &s.limit, &index_len, &crc, &n);
+	struct object_seal seal;
+
+	err = object_footer_decode(footer, frames + len, uuid, &seal, &s.limit, &index_len, &crc, &n);
 	if (err || index_len > len - FOOTER_BYTES)
 		return err; /* whoever reads an object would have had to read more of it */
 	object_tail_start(&s.tail, malloc(len), len);
+	s.tail.seal = seal;
 	err = object_index_decode(footer - index_len, index_len, crc, n, s.limit, block, &s);
 	if (err == 0 && (object_tail_finish(&s.tail, uuid, s.limit) != index_len + FOOTER_BYTES ||
 	                 memcmp(s.tail.out, footer - index_len, index_len + FOOTER_BYTES) != 0))

@@ -29,6 +29,7 @@ struct object {
 	size_t len;
 	uint64_t end;       /* of the frames */
 	uint8_t uuid[16];
+	struct object_seal seal;
 	uint64_t index_off;
 	uint32_t index_len, index_crc, nblocks;
 	struct object_block got[8];
@@ -58,7 +59,7 @@ encode(struct object *o, const struct object_block *b, int n)
 static int
 footer(struct object *o)
 {
-	return object_footer_decode(o->tail + o->len - FOOTER_BYTES, o->end + o->len, o->uuid,
+	return object_footer_decode(o->tail + o->len - FOOTER_BYTES, o->end + o->len, o->uuid, &o->seal,
 	                            &o->index_off, &o->index_len, &o->index_crc, &o->nblocks);
 }
 
@@ -175,6 +176,45 @@ Test(block, every_byte_counts)
 	cr_assert(eq(int, decode(&o), 0));
 }
 
+static void
+seal_footer(struct object *o)
+{
+	uint8_t *f = o->tail + o->len - FOOTER_BYTES;
+
+	put_le32(f + FOOTER_BYTES - 4, crc32c(0, f, FOOTER_BYTES - 4));
+}
+
+/* Which cipher and key: they stand in the footer where it had zeros. */
+Test(block, sealed)
+{
+	static const uint8_t want[] = { 'D', 'T', 'T', 'O', 'B', 'J', '1', 0, 1, 0, 2, 0, 1, 0, 0, 0 };
+	static struct object o;
+	struct object_block b = block(5, 0, 0, 100);
+	struct object_tail t;
+
+	b.rec.frame[0].stored = b.rec.stored = 128;
+	object_tail_start(&t, o.tail, sizeof(o.tail));
+	object_tail_add(&t, 5, 0, &b.rec);
+	t.seal = (struct object_seal){ 2, 7 };
+	o.end = 128;
+	o.len = object_tail_finish(&t, uuid, o.end);
+	cr_assert(eq(int, decode(&o), 0));
+	cr_assert(o.seal.cipher == 2 && o.seal.key_id == 7 && o.got[0].rec.key_epoch == 7);
+	cr_assert(eq(int, memcmp(o.got, &b, sizeof(b)), 0));
+
+	uint8_t *f = o.tail + o.len - FOOTER_BYTES;
+
+	cr_assert(eq(int, memcmp(f, want, sizeof(want)), 0));
+	cr_assert(eq(u64, get_le64(f + 32), 7));
+	static const struct { uint16_t cipher; uint64_t key; } lie[] = { { 0, 7 }, { 2, 0 }, { 3, 7 }, { 2, 1ull << 32 }, { UINT16_MAX, 7 } };
+	for (size_t i = 0; i < ARRAY_LEN(lie); i++) {
+		put_le16(f + 10, lie[i].cipher);
+		put_le64(f + 32, lie[i].key);
+		seal_footer(&o);
+		cr_assert(eq(int, footer(&o), -E_FORMAT), "lie %zu", i);
+	}
+}
+
 /* An index that ends anywhere too early, or goes on too long, with a good checksum. */
 Test(block, truncated_index)
 {
@@ -196,14 +236,6 @@ Test(block, truncated_index)
 	}
 	cr_assert(eq(int, walk(&o, o.index_len + 1), -E_DAMAGED));
 	cr_assert(eq(int, walk(&o, o.index_len), 0));
-}
-
-static void
-seal_footer(struct object *o)
-{
-	uint8_t *f = o->tail + o->len - FOOTER_BYTES;
-
-	put_le32(f + FOOTER_BYTES - 4, crc32c(0, f, FOOTER_BYTES - 4));
 }
 
 /* Numbers in the footer that lie, with a checksum that is right. */
@@ -294,7 +326,7 @@ Test(block, names_say_what_they_hold)
 	static const char *const others[] = {
 		"", "x", "p/chunks/", "p/chunks/01/0/1", "p/packs/01/0/1_0_5", "p/chunks/01/0/1_0", "p/chunks/01/0/1_0_5x",
 		"p/chunks/01/0/01_0_5", "p/chunks/02/0/1_0_5", "p/chunks/01/1/1_0_5", "q/chunks/01/0/1_0_5", "p/chunks/01/0/1_-1_5",
-		"p/chunks/00/0/0_0_5", "p/dittofs.json", "p/owners/7",
+		"p/chunks/00/0/0_0_5", "p/dittofs.json", "p/owners/7", "p/keys/1-0123456789abcdef", "p/keys/1",
 	};
 	char name[OBJECT_NAME_MAX];
 	struct object_id id;

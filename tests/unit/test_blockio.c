@@ -205,6 +205,7 @@ Test(blockio, object_explains_itself)
 	static uint8_t object[PLAIN + 4096];
 	uint64_t off;
 	uint32_t len, crc, n;
+	struct object_seal seal;
 	uint8_t id[16];
 	ssize_t got;
 	int fd;
@@ -214,7 +215,7 @@ Test(blockio, object_explains_itself)
 	got = read(fd, object, sizeof(object));
 	close(fd);
 	cr_assert(eq(int, (int)got, (int)(PLAIN + 32 + FRAMES * 9 + 64)));
-	cr_assert(eq(int, object_footer_decode(object + got - 64, (uint64_t)got, id, &off, &len, &crc, &n), 0));
+	cr_assert(eq(int, object_footer_decode(object + got - 64, (uint64_t)got, id, &seal, &off, &len, &crc, &n), 0));
 	cr_assert(eq(u64, off, PLAIN));
 	cr_assert(eq(int, memcmp(id, uuid, 16), 0));
 	for (uint32_t i = 0; i < PLAIN; i++)

@@ -219,14 +219,14 @@ static void
 frame_round(const struct frame_how *how, uint32_t len)
 {
 	struct frame_rec rec;
-	const uint8_t *stored = frame_encode(how, plain, len, &rec);
+	const uint8_t *stored = frame_encode(how, NULL, plain, len, &rec);
 
-	cr_assert(eq(int, frame_check(&rec, len), 0));
+	cr_assert(eq(int, frame_check(&rec, false, len), 0));
 	cr_assert(stored != plain || rec.codec == CODEC_RAW);
 	memset(back, 0xee, sizeof(back));
 	memcpy(back, stored, rec.stored);
-	cr_assert(frame_is_whole(&rec, back));
-	cr_assert(eq(int, frame_decode(&rec, back, len), 0));
+	cr_assert(frame_is_whole(&rec, back, NULL));
+	cr_assert(eq(int, frame_decode(&rec, NULL, back, NULL, len), 0));
 	cr_assert(eq(int, memcmp(back, plain, len), 0));
 	for (int i = 0; i < 64; i++)
 		cr_assert(eq(int, back[FRAME_BYTES + i], 0xee));
@@ -256,16 +256,16 @@ Test(frame, raw_where_it_does_not_pay)
 	struct frame_how how = { .choice = { CODEC_LZ4, 0 } };
 	struct frame_rec rec;
 
-	frame_encode(&how, plain, FRAME_BYTES, &rec);
+	frame_encode(&how, NULL, plain, FRAME_BYTES, &rec);
 	cr_assert(eq(int, rec.codec, CODEC_LZ4));
-	cr_assert(eq(int, frame_encode(&how, plain, 63, &rec) == plain, true));
+	cr_assert(eq(int, frame_encode(&how, NULL, plain, 63, &rec) == plain, true));
 	cr_assert(eq(int, rec.codec, CODEC_RAW));
 	fill_random();
 	memset(plain, 0, FRAME_BYTES / 9); /* would save a ninth */
-	cr_assert(eq(int, frame_encode(&how, plain, FRAME_BYTES, &rec) == plain, true));
+	cr_assert(eq(int, frame_encode(&how, NULL, plain, FRAME_BYTES, &rec) == plain, true));
 	cr_assert(eq(u32, rec.stored, FRAME_BYTES));
 	memset(plain, 0, FRAME_BYTES / 7);
-	cr_assert(eq(int, frame_encode(&how, plain, FRAME_BYTES, &rec) == plain, false));
+	cr_assert(eq(int, frame_encode(&how, NULL, plain, FRAME_BYTES, &rec) == plain, false));
 	cr_assert(le(u32, rec.stored, FRAME_BYTES / 8 * 7));
 }
 
@@ -308,9 +308,9 @@ Test(frame, check)
 			int want = codec == CODEC_RAW ? (len == 100 ? 0 : -E_DAMAGED) :
 			           codec > CODEC_ZSTD ? -E_FORMAT : len < 100 ? 0 : -E_DAMAGED;
 
-			cr_assert(eq(int, frame_check(&rec, 100), want));
+			cr_assert(eq(int, frame_check(&rec, false, 100), want));
 			rec.stored = 0;
-			cr_assert(eq(int, frame_check(&rec, 100), codec > CODEC_ZSTD ? -E_FORMAT : -E_DAMAGED));
+			cr_assert(eq(int, frame_check(&rec, false, 100), codec > CODEC_ZSTD ? -E_FORMAT : -E_DAMAGED));
 		}
 }
 
@@ -324,7 +324,7 @@ Test(frame, written_wrong)
 		memcpy(back, plain, rec.stored);
 		rec.codec = (uint8_t)codec;
 		rec.crc = crc32c(0, back, rec.stored);
-		cr_assert(frame_is_whole(&rec, back));
-		cr_assert(eq(int, frame_decode(&rec, back, FRAME_BYTES), -E_DAMAGED));
+		cr_assert(frame_is_whole(&rec, back, NULL));
+		cr_assert(eq(int, frame_decode(&rec, NULL, back, NULL, FRAME_BYTES), -E_DAMAGED));
 	}
 }

@@ -23,6 +23,7 @@ is_cached(uint64_t slice, uint32_t frame)
 /* ---- objects: the bytes of each block tell slice and place */
 
 #define ENCODED 100 /* slices from here on are stored in frames of every kind */
+#define SEALED  200 /* and those are sealed, too: with the first key or the second */
 
 static uint8_t
 byte_at(uint64_t slice, uint64_t off)
@@ -50,10 +51,10 @@ block_bytes(uint64_t slice, uint64_t index)
 /* What is in the object: as above, or of three frames one raw, one by lz4, one by zstd. */
 struct stored {
 	struct block_rec rec;
-	uint8_t bytes[BLOCK_BYTES];
+	uint8_t bytes[BLOCK_BYTES + FRAMES_PER_BLOCK * SEAL_BYTES];
 };
 
-static const struct stored *
+static struct stored *
 block_stored(uint64_t slice, uint32_t index, uint32_t plain)
 {
 	static struct known { uint64_t slice; uint32_t index, plain; struct stored s; } known[3], *k;
@@ -61,18 +62,25 @@ block_stored(uint64_t slice, uint32_t index, uint32_t plain)
 	k = &known[(slice + index) % ARRAY_LEN(known)];
 	if (k->slice == slice && k->index == index && k->plain == plain)
 		return &k->s;
-	*k = (struct known){ slice, index, plain, { .rec = { .plain = plain } } };
+	*k = (struct known){ slice, index, plain, { .rec = { .plain = plain, .key_epoch = slice < SEALED ? 0 : 1 + slice % 2 } } };
 	for (uint32_t at = 0; at < plain; at += FRAME_BYTES) {
 		struct block_rec *rec = &k->s.rec;
 		struct frame_how how = { .choice = { slice < ENCODED ? CODEC_RAW : (enum codec)(rec->nframes % 3), rec->nframes % 3 == 2 } };
+		const struct frame_place place = { .epoch = rec->key_epoch, .slice = slice, .index = index, .block_plain = plain,
+		                                   .frame = rec->nframes };
 		struct frame_rec *f = &rec->frame[rec->nframes++];
-		const uint8_t *stored = frame_encode(&how, block_bytes(slice, index) + at, MIN(plain - at, FRAME_BYTES), f);
+		const uint8_t *stored = frame_encode(&how, &place, block_bytes(slice, index) + at, MIN(plain - at, FRAME_BYTES), f);
 
 		memcpy(k->s.bytes + rec->stored, stored, f->stored);
 		rec->stored += f->stored;
 	}
 	return &k->s;
 }
+
+/* An object with the frames of another slice in it, where that is not 0. */
+static uint64_t instead;
+/* And the plain length of the block that it holds, where its name has another. */
+static uint32_t lie;
 
 enum how { WELL, MISSING, DAMAGED, SHORT, BROKEN, AWAY };
 
@@ -112,13 +120,13 @@ read_object(struct obj_req *r, unsigned how)
 	unsigned long slice, index;
 	unsigned plain;
 	uint64_t len = 0;
-	const struct stored *s;
+	struct stored *s;
 
 	judge(r, how);
 	cr_assert(eq(int, sscanf(base, "/%lu_%lu_%u", &slice, &index, &plain), 3));
 	if (how != WELL && how != DAMAGED)
 		return results[how];
-	s = block_stored(slice, (uint32_t)index, plain);
+	s = block_stored(instead ? instead : slice, (uint32_t)index, lie ? lie : plain);
 	for (int i = 0; i < r->niov; len += r->iov[i++].iov_len)
 		memcpy(r->iov[i].iov_base, s->bytes + r->off + len, r->iov[i].iov_len);
 	cr_assert(eq(u64, len, r->len));
@@ -205,9 +213,19 @@ reset_stats(void)
 {
 	memset(stats, 0, sizeof(stats));
 	frame_start(1, 1);
+	seal_start((const uint8_t *)"0123456789abcdef");
+	seal_add(1, AEAD_AES256GCM, (const uint8_t *)"a key of thirty-two bytes, it is");
+	seal_add(2, AEAD_CHACHA20, (const uint8_t *)"another of as many bytes, it is!");
 }
 
-TestSuite(fetch, .init = reset_stats, .fini = frame_stop);
+static void
+stop(void)
+{
+	frame_stop();
+	seal_stop();
+}
+
+TestSuite(fetch, .init = reset_stats, .fini = stop);
 
 /* Any range of a block, the short last frame too, in one GET; then from memory. */
 Test(fetch, ranges)
@@ -259,7 +277,8 @@ Test(fetch, gaps)
 }
 
 /* Of frames that are encoded, too, no more than theirs come. */
-Test(fetch, encoded_ranges)
+static void
+ranges(uint64_t slice)
 {
 	enter(1000);
 	for (uint32_t first = 0; first < 64; first += 5)
@@ -268,7 +287,7 @@ Test(fetch, encoded_ranges)
 			uint64_t bytes = 0, before = cache_stats(0)->fetched_bytes;
 
 			fake_gets = 0;
-			reader_init(&r, ENCODED, first, n, (uint32_t)BLOCK_BYTES - 1000);
+			reader_init(&r, slice, first, n, (uint32_t)BLOCK_BYTES - 1000);
 			for (uint32_t k = first; k < first + n; k++)
 				bytes += r.f.rec.frame[k].stored;
 			if (reader_start(&r) == OP_PENDING)
@@ -277,9 +296,20 @@ Test(fetch, encoded_ranges)
 			reader_end(&r);
 			cr_assert(eq(int, fake_gets, 1));
 			cr_assert(eq(u64, cache_stats(0)->fetched_bytes - before, bytes));
-			cache_forget(ENCODED, 0, 64);
+			cache_forget(slice, 0, 64);
 		}
 	leave();
+}
+
+Test(fetch, encoded_ranges)
+{
+	ranges(ENCODED);
+}
+
+Test(fetch, sealed_ranges)
+{
+	ranges(SEALED);
+	ranges(SEALED + 1);
 }
 
 /*
@@ -355,6 +385,96 @@ Test(fetch, every_plan, .timeout = 600)
 Test(fetch, encoded_every_plan, .timeout = 600)
 {
 	every_plan(ENCODED);
+}
+
+Test(fetch, sealed_every_plan, .timeout = 600)
+{
+	every_plan(SEALED);
+}
+
+/* The reader gets an error and no byte, with a line of log and no second GET; what it asked for is not cached. */
+static void
+refused(struct reader *r, int err)
+{
+	fake_gets = fake_logged = 0;
+	if (reader_start(r) == OP_PENDING)
+		fake_laps();
+	cr_assert(eq(int, r->op.res, err));
+	cr_assert(eq(int, fake_gets, err == -E_DAMAGED));
+	cr_assert(ge(int, fake_logged, 1));
+	reader_end(r);
+	cr_assert(not(is_cached(r->f.slice, r->f.first)));
+	cache_forget(r->f.slice, r->f.first, r->f.n);
+}
+
+/*
+ * Somebody who may write to the bucket gives other frames than those that belong there, and has the records' checksums
+ * and lengths right, though he cannot: here, and by a worker.
+ */
+Test(fetch, sealed_elsewhere)
+{
+	enum { PLAIN = 10 * 65536 };
+	struct reader r;
+
+	enter(100);
+	for (uint64_t slice = SEALED; slice <= SEALED + 1; slice++)
+		for (uint32_t n = 1; n <= 6; n += 5) {
+			struct stored *s = block_stored(slice, 0, PLAIN);
+			struct frame_rec *f = s->rec.frame, was = f[0];
+			uint32_t third = f[0].stored + f[1].stored + f[2].stored;
+
+			/* Two frames of a block, of the same length, in each other's place. */
+			cr_assert(f[0].stored == f[3].stored && f[0].stored == FRAME_BYTES + SEAL_BYTES);
+			for (int times = 0; times < 2; times++) {
+				for (uint32_t i = 0; i < f[0].stored; i++) {
+					uint8_t b = s->bytes[i];
+
+					s->bytes[i] = s->bytes[third + i];
+					s->bytes[third + i] = b;
+				}
+				was = f[0];
+				f[0] = f[3];
+				f[3] = was;
+				reader_init(&r, slice, 0, n, PLAIN);
+				if (times == 0)
+					refused(&r, -E_DAMAGED);
+			}
+			reader_start(&r);
+			fake_laps();
+			cr_assert(eq(int, r.op.res, 0), "and back again");
+			reader_end(&r);
+			cache_forget(slice, 0, 64);
+
+			/* Another file's object of the same length, sealed with the same key. */
+			reader_init(&r, slice, 0, n, PLAIN);
+			instead = slice + 2;
+			r.f.rec = block_stored(instead, 0, PLAIN)->rec;
+			refused(&r, -E_DAMAGED);
+			instead = 0;
+
+			/* The record says that the block is shorter, or that it is by another codec, or key. */
+			reader_init(&r, slice, 0, n, PLAIN);
+			r.f.rec.plain -= 65536;
+			r.f.rec.nframes--;
+			lie = PLAIN;
+			refused(&r, -E_DAMAGED);
+			lie = 0;
+			reader_init(&r, slice, 1, n, PLAIN);
+			r.f.rec.frame[1].codec = CODEC_ZSTD;
+			refused(&r, -E_DAMAGED);
+			reader_init(&r, slice, 0, n, PLAIN);
+			r.f.rec.key_epoch = 3 - r.f.rec.key_epoch;
+			refused(&r, -E_DAMAGED);
+			reader_init(&r, slice, 0, n, PLAIN);
+			r.f.rec.key_epoch = 9;
+			refused(&r, -EIO);
+			reader_init(&r, slice, 0, n, PLAIN);
+			r.f.rec.key_epoch = 0; /* as if it were not sealed at all */
+			fake_gets = 0;
+			cr_assert(eq(int, reader_start(&r), OP_DONE));
+			cr_assert(r.op.res == -E_DAMAGED && fake_gets == 0);
+		}
+	leave();
 }
 
 /* A frame matches its checksum and does not decode: an error for who wants it, one line of log; it is not asked for again. */

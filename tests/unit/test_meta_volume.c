@@ -49,10 +49,10 @@ Test(meta_volume, format_and_load)
 	cr_assert(n == 1 && strcmp(s[0].name, "/export") == 0 && s[0].id == 1 && s[0].root == world.root.ino);
 	cr_assert(eq(int, memcmp(vol.secret, world.vol.secret, sizeof(vol.secret)), 0));
 
-	world.vol.format_version = FORMAT_VERSION + 1;
+	world.vol.format_version = FORMAT_SEALED + 1;
 	put_now(key, key_volume(key), val, volume_encode(val, &world.vol));
 	cr_assert(eq(int, meta_load(&vol, s, 2, &n, why), -E_FORMAT));
-	cr_assert(strstr(why, "version 3") != NULL, "%s", why);
+	cr_assert(strstr(why, "version 4") != NULL, "%s", why);
 	world.vol.format_version = 1;
 	put_now(key, key_volume(key), val, volume_encode(val, &world.vol));
 	cr_assert(eq(int, meta_load(&vol, s, 2, &n, why), 0));

@@ -109,12 +109,17 @@ check_block(void *arg, const struct object_block *b)
 	cr_assert(eq(int, memcmp(&rec, &b->rec, sizeof(rec)), 0));
 	for (int i = 0; i < rec.nframes; at += rec.frame[i++].stored) {
 		uint32_t plain = MIN(FRAME_BYTES, rec.plain - i * FRAME_BYTES);
+		bool sealed = rec.key_epoch != 0;
+		uint32_t body = frame_body_bytes(&rec.frame[i], sealed);
+		const uint8_t *trailer = sealed ? object + at + body : NULL;
+		const struct frame_place place = { .epoch = rec.key_epoch, .slice = b->slice, .index = b->index,
+		                                   .block_plain = rec.plain, .frame = (uint32_t)i };
 		uint8_t frame[FRAME_BYTES];
 
-		cr_assert(eq(int, frame_check(&rec.frame[i], plain), 0));
-		cr_assert(frame_is_whole(&rec.frame[i], object + at));
-		memcpy(frame, object + at, rec.frame[i].stored);
-		cr_assert(eq(int, frame_decode(&rec.frame[i], frame, plain), 0));
+		cr_assert(eq(int, frame_check(&rec.frame[i], sealed, plain), 0));
+		cr_assert(frame_is_whole(&rec.frame[i], object + at, trailer));
+		memcpy(frame, object + at, body);
+		cr_assert(eq(int, frame_decode(&rec.frame[i], &place, frame, trailer, plain), 0));
 		cr_assert(eq(int, memcmp(frame, m->plain + m->checked, plain), 0));
 		m->checked += plain;
 		kinds[rec.frame[i].codec]++;
@@ -126,15 +131,17 @@ check_block(void *arg, const struct object_block *b)
 static void
 check_object(struct made *m)
 {
+	struct object_seal seal;
 	uint8_t id[16];
 	uint64_t off;
 	uint32_t len, crc, n;
 
 	cr_assert(eq(u64, object_len, m->u.stored));
-	cr_assert(eq(int, object_footer_decode(object + object_len - FOOTER_BYTES, object_len, id, &off,
+	cr_assert(eq(int, object_footer_decode(object + object_len - FOOTER_BYTES, object_len, id, &seal, &off,
 	                                       &len, &crc, &n), 0));
 	cr_assert(eq(int, memcmp(id, uuid, 16), 0));
-	cr_assert(m->u.how.choice.codec != CODEC_RAW || off == m->len);
+	cr_assert(m->u.how.choice.codec != CODEC_RAW || seal_epoch() || off == m->len);
+	cr_assert(seal.key_id == seal_epoch() && seal.cipher == seal_cipher(seal_epoch()));
 	cr_assert(eq(int, (int)n, m->u.nblocks));
 	m->nparts = 0;
 	m->checked = 0;
@@ -454,7 +461,8 @@ Test(upload, encoded_packs)
 }
 
 /* As every_plan, with buffers that are enough for one at a time, and come now or later. */
-Test(upload, encoded_every_plan)
+static void
+encoded_every_plan(void)
 {
 	int plans = 0;
 
@@ -492,6 +500,11 @@ Test(upload, encoded_every_plan)
 	fake_bufs_plan = false;
 }
 
+Test(upload, encoded_every_plan)
+{
+	encoded_every_plan();
+}
+
 /* It failed, and is run again: the same object. */
 Test(upload, encoded_again)
 {
@@ -514,4 +527,129 @@ Test(upload, encoded_again)
 	run_and_check(m);
 	cr_assert(eq(u64, object_len, stored));
 	cr_assert(eq(int, kinds[CODEC_LZ4], 5));
+}
+
+/* ---- sealed */
+
+static void
+setup_sealed(void)
+{
+	setup();
+	seal_start(uuid);
+	seal_add(6, AEAD_CHACHA20, (const uint8_t *)"another of as many bytes, it is!");
+	seal_add(7, AEAD_AES256GCM, (const uint8_t *)"a key of thirty-two bytes, it is");
+}
+
+static void
+teardown_sealed(void)
+{
+	teardown();
+	seal_stop();
+}
+
+TestSuite(upload_sealed, .init = setup_sealed, .fini = teardown_sealed);
+
+static const struct frame_how plainly = { .choice = { CODEC_RAW, 0 } };
+
+/* No 16 bytes of what clients wrote are in the object, wherever they may stand. */
+static void
+check_hidden(const uint8_t *plain, size_t len)
+{
+	for (size_t i = 0; i + 16 <= len; i += 501)
+		cr_assert(memmem(object, object_len, plain + i, 16) == NULL, "byte %zu", i);
+}
+
+Test(upload_sealed, own_object)
+{
+	const struct frame_how *hows[] = { &plainly, &lz4, &zstd };
+
+	for (size_t h = 0; h < ARRAY_LEN(hows); h++) {
+		struct made *m = encoded_new(0, hows[h]);
+		static uint8_t plain[BUF_LARGE_BYTES];
+
+		memcpy(plain, m->buf->data, sizeof(plain));
+		add_block(m, 12345678, 3);
+		for (int i = 0; i < 64; i++)
+			add_part(m, 0, 65536);
+		run_and_check_kinds(m, h == 0 ? 64 : 0, 64);
+		check_hidden(plain, sizeof(plain));
+		if (h == 0)
+			cr_assert(eq(sz, object_len, BLOCK_BYTES + 64 * SEAL_BYTES + 32 + 64 * 9 + 64));
+		cr_assert(eq(int, strcmp(object_put, "export/chunks/4E/12/12345678_3_4194304"), 0));
+	}
+}
+
+Test(upload_sealed, pieces_of_every_kind)
+{
+	const struct frame_how *hows[] = { &plainly, &lz4, &zstd };
+	unsigned seed = 1;
+
+	for (int round = 0; round < 90; round++) {
+		struct made *m = encoded_new(0, hows[round % 3]);
+		size_t left = 1 + (seed = seed * 1103515245 + 12345) % 400000;
+
+		add_block(m, 1 + round, 0);
+		while (left > 0 && m->nparts < UPLOAD_PARTS_MAX) {
+			uint32_t r = (seed = seed * 1103515245 + 12345) >> 8;
+			uint32_t len = MIN(left, 1 + r % (r & 64 ? 65536 : 3000));
+
+			add_part(m, r % 5 == 0 ? -1 : (int)(r % (65537 - len)), len);
+			left -= len;
+		}
+		run_and_check(m);
+	}
+}
+
+/* The greatest pack, of which each frame is longer than its bytes; all of its blocks as short as they may be, too. */
+Test(upload_sealed, packs)
+{
+	struct made *m = made_new(1000255);
+
+	for (int i = 0; i < UPLOAD_BLOCKS_MAX; i++) {
+		add_block(m, 5 + i, (uint32_t)i % 3);
+		add_part(m, i, 3500);
+		if (i % 17 == 0)
+			add_part(m, -1, 9000);
+	}
+	cr_assert(gt(sz, m->len, BLOCK_BYTES - 70000));
+	run_and_check(m);
+	m = made_new(1000255);
+	for (int i = 0; i < UPLOAD_BLOCKS_MAX; i++) {
+		add_block(m, 5 + i, (uint32_t)i % 3);
+		add_part(m, i, 1);
+	}
+	run_and_check(m);
+}
+
+Test(upload_sealed, every_plan)
+{
+	encoded_every_plan();
+}
+
+/* It failed, and is run again, with other bytes: nothing of what was sealed is sealed under the same nonce. */
+Test(upload_sealed, again)
+{
+	static uint8_t nonce[200][AEAD_NONCE];
+	int n = 0;
+
+	for (int times = 0; times < 40; times++) {
+		struct made *m = made_new(0);
+		uint64_t at = 0;
+
+		add_block(m, 7, 0);
+		for (int i = 0; i < 5; i++)
+			add_part(m, times, 65536 - 40);
+		plan_reset();
+		cr_assert(eq(int, upload_run(&m->u, &m->op), OP_PENDING));
+		fake_laps();
+		for (int i = 0; i < m->block[0].rec.nframes; i++) {
+			at += m->block[0].rec.frame[i].stored;
+			memcpy(nonce[n], object + at - SEAL_BYTES, AEAD_NONCE);
+			for (int k = 0; k < n; k++)
+				cr_assert(memcmp(nonce[k], nonce[n], AEAD_NONCE) != 0);
+			n++;
+		}
+		made_free(m);
+	}
+	cr_assert(eq(int, n, 200));
 }
