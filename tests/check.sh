@@ -77,7 +77,7 @@ suite headers      make --no-print-directory hdr-check
 suite build        build all
 beside 1 e2e-s3    env SLOW=3 tests/e2e/run.sh --binary $release --store s3
 beside 2 s3        env SLOW=2 tests/s3/run.sh --binary $release
-beside 2 e2e-s3-remote env SLOW=3 tests/e2e/run.sh --binary $release --store s3 --durability remote --small
+beside 2 e2e-s3-remote env SLOW=3 tests/e2e/run.sh --binary $release --store s3 --durability remote --small --encrypt
 suite build-debug  build BUILD=debug all
 suite build-libs3  build LIBS3=1 all
 suite build-asan   build BUILD=debug SAN=address,undefined all
@@ -86,6 +86,7 @@ beside 1 e2e       env SLOW=3 tests/e2e/run.sh --binary $release --small --skip 
 beside 1 tidy      tests/cli/tidy.py --binary $release
 beside 1 trash     tests/cli/trash.py --binary $release
 beside 1 tidy-s3   tests/cli/tidy.py --binary $release --s3
+beside 1 sealed    tests/cli/sealed.py --binary $debug
 beside 2 e2e-asan  env SLOW=6 tests/e2e/run.sh --binary $asan --quick
 beside 2 powercut  tests/crash/run.sh --binary $debug --rounds 60 --powercut --seed 2
 suite unit         build BUILD=debug unit

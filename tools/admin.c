@@ -136,10 +136,18 @@ static const struct {
 	{ "/warmup", warmup },
 };
 
+static char *
+keys(const struct daemon *d)
+{
+	(void)d;
+	return report_keys_json();
+}
+
 static const struct page {
 	const char *url;
 	char *(*json)(const struct daemon *d);
 } pages[] = {
+	{ "/keys", keys },
 	{ "/status", report_json },
 	{ "/latency", report_latency_json },
 	{ "/stats", report_stats_json },

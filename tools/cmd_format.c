@@ -37,11 +37,17 @@ absolute(const char *path, char out[4096])
 	return out;
 }
 
+struct encrypt {
+	enum aead cipher; /* AEAD_NONE: not at all */
+	const char *key_file, *passphrase_file;
+};
+
 /* The template with one entry per share. */
 static int
-write_config(const char *dir, char *const *shares, int n, const char *objects, const struct s3_opts *opts)
+write_config(const char *dir, char *const *shares, int n, const char *objects, const struct s3_opts *opts,
+             const struct encrypt *encrypt)
 {
-	char path[4200], credentials[4096], ca[4096];
+	char path[4200], credentials[4096], ca[4096], key[4096], passphrase[4096];
 	struct s3_opts s3 = *opts;
 
 	snprintf(path, sizeof(path), "%s/" CONFIG_FILE, dir);
@@ -52,7 +58,8 @@ write_config(const char *dir, char *const *shares, int n, const char *objects, c
 		return cmd_fail("format", "cannot write %s: %s", path, strerror(errno));
 	s3.credentials_file = absolute(s3.credentials_file, credentials);
 	s3.ca_file = absolute(s3.ca_file, ca);
-	char *text = config_template(shares[0], objects, &s3);
+	char *text = config_template(shares[0], objects, &s3, absolute(encrypt->key_file, key),
+		absolute(encrypt->passphrase_file, passphrase));
 
 	fputs(text, f);
 	for (int i = 1; i < n; i++)
@@ -67,7 +74,7 @@ write_config(const char *dir, char *const *shares, int n, const char *objects, c
 
 /* compression: instead of the config's, or NULL. */
 static int
-make_volume(const char *file, const char *dir, struct config *c, const struct codec_choice *compression)
+make_volume(const char *file, const char *dir, enum aead cipher, const struct codec_choice *compression, struct config *c)
 {
 	char why[256];
 
@@ -75,7 +82,7 @@ make_volume(const char *file, const char *dir, struct config *c, const struct co
 		return 1;
 	for (unsigned i = 0; compression && i < c->nshares; i++)
 		c->compression[i] = (struct config_compression){ .choice = *compression };
-	int err = volume_format(c, why);
+	int err = volume_format(c, cipher, why);
 	if (err < 0)
 		return cmd_fail("format", "%s; what there was of it is removed again", why);
 	printf("made a volume with %s%s below %s\nserve it:  dittofs serve %s%s\n", c->shares[0].name,
@@ -91,13 +98,16 @@ cmd_format(int argc, char **argv)
 		{ "objects", required_argument, NULL, 'o' }, { "endpoint", required_argument, NULL, 'e' },
 		{ "region", required_argument, NULL, 'r' }, { "style", required_argument, NULL, 'y' },
 		{ "credentials-file", required_argument, NULL, 'f' }, { "profile", required_argument, NULL, 'p' },
-		{ "ca-file", required_argument, NULL, 'a' }, { "compress", required_argument, NULL, 'z' }, { "help", no_argument, NULL, 'h' }, { 0 },
+		{ "ca-file", required_argument, NULL, 'a' }, { "compress", required_argument, NULL, 'z' },
+		{ "encrypt", required_argument, NULL, 'x' }, { "encrypt-key", required_argument, NULL, 'k' },
+		{ "passphrase-file", required_argument, NULL, 'P' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	static struct config c;
 	char *shares[CONFIG_SHARES_MAX] = { (char *)"/export" };
 	const char *file = NULL, *objects = "file://objects";
 	struct s3_opts s3 = { .endpoint = "", .region = "", .credentials_file = "", .profile = "", .ca_file = "" };
 	struct codec_choice compression = { CODEC_RAW, 0 };
+	struct encrypt encrypt = { .key_file = "", .passphrase_file = "" };
 	bool changed = false; /* what --config says already */
 	int o, n = 0;
 
@@ -124,13 +134,23 @@ cmd_format(int argc, char **argv)
 			changed = true;
 		else if (o == 'z')
 			return cmd_fail("format", "'%s' is no compression; --compress takes " CODEC_WORDS, optarg);
+		else if (o == 'x' && (encrypt.cipher = aead_parse(optarg)) != AEAD_NONE)
+			;
+		else if (o == 'x')
+			return cmd_fail("format", "--encrypt %s: there is no such cipher; it may be aes256gcm or chacha20", optarg);
+		else if (o == 'k')
+			encrypt.key_file = optarg, changed = true;
+		else if (o == 'P')
+			encrypt.passphrase_file = optarg, changed = true;
 		else
 			return cmd_usage("format", o == 'h');
 	}
+	if (!file && !encrypt.cipher != !*encrypt.key_file)
+		return cmd_fail("format", "--encrypt CIPHER and --encrypt-key FILE go together; `openssl genrsa -aes256 -out FILE 3072` makes a key");
 	if (file) {
 		if (argc != optind || n || changed)
 			return cmd_usage("format", false);
-		return make_volume(file, NULL, &c, NULL);
+		return make_volume(file, NULL, encrypt.cipher, NULL, &c);
 	}
 	if (argc - optind != 1)
 		return cmd_usage("format", false);
@@ -142,7 +162,8 @@ cmd_format(int argc, char **argv)
 
 	if (!made && errno != EEXIST)
 		return cmd_fail("format", "cannot make %s: %s", dir, strerror(errno));
-	if (write_config(dir, shares, n ? n : 1, objects, &s3) == 0 && make_volume(NULL, dir, &c, &compression) == 0)
+	if (write_config(dir, shares, n ? n : 1, objects, &s3, &encrypt) == 0 &&
+	    make_volume(NULL, dir, encrypt.cipher, &compression, &c) == 0)
 		return 0;
 	/* Ours alone: refuse_existing saw none of it. */
 	char cmd[4200];

@@ -297,6 +297,10 @@ take_all(struct loader *l, const struct raw *r)
 		if (c->garbage_keep_ns < GARBAGE_KEEP_LEAST_NS)
 			config_file_bad(&l->file, "garbage.keep", "too short: readers may still be at it, so at least 5s");
 	}
+	if (r->encryption) {
+		take_file(l, "encryption.key_file", r->encryption->key_file, c->key_file);
+		take_file(l, "encryption.passphrase_file", r->encryption->passphrase_file, c->passphrase_file);
+	}
 	if (r->shutdown) {
 		if (r->shutdown->drain)
 			c->drain = *r->shutdown->drain;

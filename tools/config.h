@@ -67,6 +67,7 @@ struct config {
 	uint64_t compact_delay_ns, compact_rate;      /* bytes a second, all cores */
 	double repack_below;                          /* compaction.repack; 0: none */
 	uint64_t garbage_keep_ns;                     /* garbage.keep */
+	char key_file[512], passphrase_file[512];     /* encryption; "": none */
 	bool drain;
 	bool take_over;                               /* serve --take-over; not in the file */
 	uint64_t drain_limit_ns;                      /* 0: none */
@@ -90,9 +91,10 @@ char *config_show(const struct config *c);
 /*
  * The commented file that `format` writes for a volume with one share, with its objects in
  * `objects` (as in paths.objects); the caller frees.  Of s3 are used: endpoint, region, style, credentials_file,
- * profile and ca_file; NULL: defaults.
+ * profile and ca_file; NULL: defaults.  The two files: as in `encryption`, "" for none.
  */
-char *config_template(const char *share, const char *objects, const struct s3_opts *s3);
+char *config_template(const char *share, const char *objects, const struct s3_opts *s3, const char *key_file,
+                      const char *passphrase_file);
 /* The ready-made JSON of it, for `config show --json`; the caller frees. */
 char *config_show_json(const struct config *c);
 

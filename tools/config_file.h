@@ -41,6 +41,7 @@ struct raw_cache {
 };
 struct raw_compaction { uint32_t *merge, *gathered; double *repack; char *delay, *rate; };
 struct raw_garbage { char *keep; };
+struct raw_encryption { char *key_file, *passphrase_file; };
 struct raw_shutdown { bool *drain; char *drain_limit; };
 struct raw_s3 {
 	char *endpoint, *region, *credentials_file, *profile, *ca_file, *congestion, *timeout, *hedge_after;
@@ -63,6 +64,7 @@ struct raw {
 	struct raw_writeback *writeback;
 	struct raw_compaction *compaction;
 	struct raw_garbage *garbage;
+	struct raw_encryption *encryption;
 	struct raw_shutdown *shutdown;
 	struct raw_s3 *s3;
 	struct raw_share *shares;

@@ -122,10 +122,11 @@ config_tree(const struct config *c)
 	char listen[80];
 
 	format_listen(&c->listen, listen, sizeof(listen));
-	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o}, s:o, s:{s:b, s:o}, s:o}", "version", 1,
+	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o}, s:o, s:{s:s, s:s}, s:{s:b, s:o}, s:o}", "version", 1,
 		"listen", listen, "cores", (int)c->cores, "core_wake", wakes[c->core_wake], "log_level", levels[c->log_level],
 		"paths", paths_tree(c), "memory", memory_tree(c), "network", network_tree(c), "cache", cache_tree(c), "writeback",
 		writeback_tree(c), "compaction", compaction_tree(c), "garbage", "keep", ms(c->garbage_keep_ns), "s3", s3_tree(c),
+		"encryption", "key_file", c->key_file, "passphrase_file", c->passphrase_file,
 		"shutdown", "drain", c->drain, "drain_limit", ms(c->drain_limit_ns), "shares", shares_tree(c));
 }
 
@@ -185,7 +186,7 @@ config_show_json(const struct config *c)
 }
 
 char *
-config_template(const char *share, const char *objects, const struct s3_opts *s3)
+config_template(const char *share, const char *objects, const struct s3_opts *s3, const char *key_file, const char *passphrase_file)
 {
 	static const struct s3_opts none = { .endpoint = "", .region = "", .credentials_file = "", .profile = "", .ca_file = "" };
 	char *out = NULL;
@@ -287,6 +288,12 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"  timeout: 30s             # how long a request is tried again before its caller hears of it\n"
 		"  hedge_after: 1s          # a second GET when the first has brought nothing for so long; 0: never\n"
 		"\n"
+		"# The key of a volume that was made with --encrypt: an RSA private key that wraps the keys which data\n"
+		"# in the object store is encrypted with.  Both files must be yours alone (mode 0600).\n"
+		"encryption:\n"
+		"  key_file: \"%s\"             # PEM; without it the data cannot be read: keep a copy elsewhere\n"
+		"  passphrase_file: \"%s\"      # of a key under a passphrase; \"\": DITTOFS_ENCRYPTION_PASSPHRASE\n"
+		"\n"
 		"shutdown:\n"
 		"  drain: true              # SIGTERM uploads everything first; false: the next start goes on with it\n"
 		"  drain_limit: 0           # ... but starts no upload after so long; 0: when all is uploaded\n"
@@ -305,7 +312,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"    anon_gid: 65534\n"
 		"    trash:\n"
 		"      retention: 0         # 24h or 7d: what is removed stays in .trash of the root for so long, and takes room\n", objects, s3->endpoint, s3->region, styles[s3->style], s3->credentials_file, s3->profile,
-		s3->ca_file, share) < 0)
+		s3->ca_file, key_file, passphrase_file, share) < 0)
 		return NULL;
 	return out;
 }

@@ -11,11 +11,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crypto/seal.h"
 #include "meta/preload.h"
 #include "proto/server.h"
 #include "tools/memsize.h"
 #include "tools/oncore.h"
 #include "tools/pending.h"
+#include "tools/volume_keys.h"
 #include "tools/warmup.h"
 
 #define GRACE_MS 10000 /* for calls under way at SIGTERM */
@@ -187,7 +189,7 @@ names_in_memory(const struct config *c)
 static int
 helpers(const struct volume_open *v, int cores)
 {
-	bool encoding = false;
+	bool encoding = seal_epoch() != 0;
 
 	for (int i = 0; i < v->nshares; i++)
 		encoding |= v->shares[i].codec != CODEC_RAW;
@@ -237,7 +239,7 @@ daemon_run(struct config *c, char why[256])
 	b.d.cores = c->cores ? (int)c->cores : usable_cores();
 	if ((err = reactor_raise_limits(b.d.cores, why)) < 0 || (err = volume_open(&b.d.vol, c, b.d.cores, why)) < 0)
 		return err;
-	if ((err = volume_claim(&b.d.vol, c, &set, why)) < 0)
+	if ((err = volume_unlock(&b.d.vol, c, NULL, why)) < 0 || (err = volume_claim(&b.d.vol, c, &set, why)) < 0)
 		goto close;
 	const uint64_t epoch = b.d.vol.claim.me.epoch;
 

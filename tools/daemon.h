@@ -47,6 +47,8 @@ char *report_trash_json(const struct daemon *d, const char *from);
 char *report_restore_json(const struct daemon *d, const char *path, bool force);
 /* What is left; a `share` ("" all of them) begins to empty its trash of what was removed before that second; likewise. */
 char *report_empty_json(const struct daemon *d, const char *share, uint64_t before_s);
+/* The keys that the metadata has, without what is secret of them (tools/report_keys.c); also with no server running. */
+char *report_keys_json(void);
 /* Makes a copy of the metadata in the directory, which must not be there (tools/report_backup.c); likewise. */
 char *report_backup_json(const char *dir);
 

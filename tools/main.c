@@ -12,8 +12,9 @@ static const struct cmd {
 	const char *line, *usage;
 } cmds[] = {
 	{ "format", cmd_format, "make a volume in a directory",
-	  "dittofs format DIR [--share NAME]... [--compress CODEC] [--objects s3://BUCKET/PREFIX [S3 OPTIONS]]\n"
-	  "dittofs format --config FILE\n"
+	  "dittofs format DIR [--share NAME]... [--compress CODEC] [--encrypt CIPHER --encrypt-key FILE]\n"
+	  "               [--objects s3://BUCKET/PREFIX [S3 OPTIONS]]\n"
+	  "dittofs format --config FILE [--encrypt CIPHER]\n"
 	  "\n"
 	  "Makes a volume in DIR: metadata, journal, cache, a commented dittofs.yaml, and objects,\n"
 	  "there too or in a bucket.  Refuses to overwrite one.\n"
@@ -28,6 +29,13 @@ static const struct cmd {
 	  "  --credentials-file FILE, --profile NAME\n"
 	  "                  instead of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials\n"
 	  "  --ca-file FILE  who signs the endpoint's certificate\n"
+	  "  --encrypt CIPHER  aes256gcm, or chacha20 where the CPU has no AES: what goes to the object store is\n"
+	  "                  encrypted before; file names, sizes and what lies on this machine's disks are not\n"
+	  "  --encrypt-key FILE\n"
+	  "                  an RSA private key (openssl genrsa -aes256 -out FILE 3072), of mode 0600.  Keep a\n"
+	  "                  copy elsewhere: without it nobody can read the data\n"
+	  "  --passphrase-file FILE\n"
+	  "                  of that key, of mode 0600; without it DITTOFS_ENCRYPTION_PASSPHRASE\n"
 	  "  --config FILE   makes the volume where FILE's paths say, with FILE's shares\n" },
 	{ "serve", cmd_serve, "serve a volume over NFSv3, in the foreground",
 	  "dittofs serve DIR [--listen ADDR:PORT] [--cores N] [--log-level LEVEL] [--take-over]\n"
@@ -176,6 +184,22 @@ static const struct cmd {
 	  "  --json                     as JSON\n"
 	  "  --endpoint, --region, --style, --credentials-file, --profile, --ca-file\n"
 	  "                             for s3://, as in `dittofs format --help`\n" },
+	{ "key", cmd_key, "the keys of an encrypted volume",
+	  "dittofs key list DIR [--json]\n"
+	  "dittofs key rotate DIR [--cipher aes256gcm|chacha20]\n"
+	  "dittofs key rewrap DIR --new-key FILE [--new-passphrase-file FILE]\n"
+	  "dittofs key ... --config FILE\n"
+	  "\n"
+	  "list prints the epochs.  The others want that no server runs:\n"
+	  "rotate begins the next epoch: what is uploaded from then on is encrypted with a new key, and\n"
+	  "what there is stays readable with the old ones.\n"
+	  "rewrap wraps all keys for another RSA key and touches no data; then set encryption.key_file\n"
+	  "to it.  Who has the old RSA key and copies of the old keys/ objects can still open them: rotate, too.\n"
+	  "\n"
+	  "  --cipher CIPHER             of the next epoch; without it as before\n"
+	  "  --new-key FILE              PEM, of mode 0600\n"
+	  "  --new-passphrase-file FILE  of the new key; without it DITTOFS_ENCRYPTION_NEW_PASSPHRASE\n"
+	  "  --json                      the list as JSON\n" },
 	{ "config", cmd_config, "check or show the configuration",
 	  "dittofs config check DIR|FILE\n"
 	  "dittofs config show DIR|FILE [--json]\n"

@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "crypto/seal.h"
 #include "tools/marker.h"
 
 int
@@ -111,6 +112,7 @@ volume_compression(const struct volume_open *v, uint32_t share, char word[CODEC_
 void
 volume_close(struct volume_open *v)
 {
+	seal_stop();
 	claim_unguard(v->store);
 	objstore_close(v->store);
 	kv_close();

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 
+#include "crypto/aead.h"
 #include "meta/file.h"
 #include "store/claim.h"
 #include "tools/config.h"
@@ -22,10 +23,11 @@ struct volume_open {
 };
 
 /*
- * Makes the volume that the config describes: directories, marker objects, metadata.  -EEXIST where there is one.
+ * Makes the volume that the config describes: directories, marker objects, metadata, and with a cipher its first key,
+ * wrapped for the RSA key of the config.  -EEXIST where there is one.
  * On failure what it made is removed again, and what was there before stays.
  */
-int volume_format(const struct config *c, char why[256]);
+int volume_format(const struct config *c, enum aead cipher, char why[256]);
 /*
  * Takes the volume's lock, opens database and object store, reads V and X.
  * Fills share and root of the config's exports.  -EBUSY: another process has it open.

@@ -14,7 +14,7 @@
 #include "reactor/log.h"
 #include "reactor/reactor.h"
 #include "tools/marker.h"
-#include "tools/volume.h"
+#include "tools/volume_keys.h"
 
 #define MADE_MAX 256
 
@@ -136,17 +136,28 @@ unmake_dirs(struct made *made, bool failed)
 	}
 }
 
+struct first_key {
+	enum aead cipher; /* AEAD_NONE: none */
+	struct rsakey *rsa;
+};
+
 /* The objects' place is claimed first: what is there of another volume stays untouched. */
 static int
-make_markers(struct objstore *store, const struct volume *vol, struct share_rec *shares, int n, char why[256])
+make_markers(struct objstore *store, const struct volume *vol, struct share_rec *shares, int n, const struct first_key *first,
+             char why[256])
 {
+	struct volume_key key = { .len = 0 };
 	char other[256];
 	int err = 0, k;
 
 	for (k = 0; k < n && err == 0; k++)
 		err = marker_make(store, vol->uuid, &shares[k], why);
+	if (err == 0 && first->cipher)
+		err = volume_key_make(store, shares[0].prefix, vol->uuid, first->cipher, first->rsa, &key, why);
 	if (err == 0)
 		err = meta_format(vol, shares, n, why);
+	if (err < 0 && key.len > 0)
+		volume_key_remove(store, shares[0].prefix, &key);
 	/* Also the one whose answer was lost. */
 	for (; err < 0 && k-- > 0;)
 		if (marker_check(store, vol->uuid, &shares[k], other) == 0 && marker_remove(store, &shares[k]) < 0)
@@ -155,7 +166,7 @@ make_markers(struct objstore *store, const struct volume *vol, struct share_rec 
 }
 
 static int
-fill(const struct config *c, const struct volume *vol, struct share_rec *shares, char why[256])
+fill(const struct config *c, const struct volume *vol, struct share_rec *shares, const struct first_key *first, char why[256])
 {
 	struct kv_opts kv = { .path = c->meta, .create = true, .cache_bytes = 8 * MIB, .memtable_bytes = 8 * MIB,
 	                      .log_bytes = c->metadata_log_bytes };
@@ -168,7 +179,7 @@ fill(const struct config *c, const struct volume *vol, struct share_rec *shares,
 		goto close_kv;
 	if ((err = volume_store_start(store, why)) < 0)
 		goto close_store;
-	err = make_markers(store, vol, shares, (int)c->nshares, why);
+	err = make_markers(store, vol, shares, (int)c->nshares, first, why);
 	reactor_stop();
 	reactor_join();
 close_store:
@@ -190,12 +201,13 @@ unmake_metadata(const struct config *c)
 }
 
 int
-volume_format(const struct config *c, char why[256])
+volume_format(const struct config *c, enum aead cipher, char why[256])
 {
 	struct volume vol = {
-		.format_version = FORMAT_VERSION, .block_bytes = BLOCK_BYTES, .frame_bytes = FRAME_BYTES,
+		.format_version = cipher ? FORMAT_SEALED : FORMAT_VERSION, .block_bytes = BLOCK_BYTES, .frame_bytes = FRAME_BYTES,
 	};
 	struct share_rec shares[CONFIG_SHARES_MAX];
+	struct first_key first = { .cipher = cipher };
 	struct made made = { .n = 0 };
 	struct timespec now;
 	int err;
@@ -204,6 +216,12 @@ volume_format(const struct config *c, char why[256])
 		snprintf(why, 256, "no random bytes: %s", strerror(errno));
 		return -errno;
 	}
+	if (!cipher && c->key_file[0]) {
+		snprintf(why, 256, "encryption.key_file is set, and no cipher is chosen: add --encrypt aes256gcm or chacha20");
+		return -EINVAL;
+	}
+	if (cipher && (err = volume_rsa_load(&first.rsa, c, why)) < 0)
+		return err;
 	vol.uuid[6] = (uint8_t)((vol.uuid[6] & 0x0f) | 0x40); /* RFC 4122 §4.4: random */
 	vol.uuid[8] = (uint8_t)((vol.uuid[8] & 0x3f) | 0x80);
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -214,8 +232,9 @@ volume_format(const struct config *c, char why[256])
 		memcpy(shares[i].prefix, c->shares[i].name + 1, sizeof(shares[i].prefix) - 1);
 	}
 	err = make_dirs(c, &made, why);
-	if (err == 0 && (err = fill(c, &vol, shares, why)) < 0)
+	if (err == 0 && (err = fill(c, &vol, shares, &first, why)) < 0)
 		unmake_metadata(c);
 	unmake_dirs(&made, err < 0);
+	rsakey_free(first.rsa);
 	return err;
 }

@@ -42,7 +42,7 @@ refused(const char *text, int line, const char *key, const char *what)
 
 Test(config, template_is_valid_and_complete)
 {
-	char path[64], *text = config_template("/export", "file://objects", NULL);
+	char path[64], *text = config_template("/export", "file://objects", NULL, "", "");
 
 	cr_assert(eq(int, load(text, path), 0), "%s", why);
 	cr_assert(eq(u32, c.nshares, 1));
@@ -56,7 +56,7 @@ Test(config, template_is_valid_and_complete)
 Test(config, template_says_the_defaults)
 {
 	static struct config bare;
-	char path[64], *text = config_template("/export", "file://objects", NULL);
+	char path[64], *text = config_template("/export", "file://objects", NULL, "", "");
 
 	load(HEAD SHARE, path);
 	bare = c;
@@ -164,4 +164,24 @@ Test(config, listen_addresses)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		cr_assert(lt(int, parse_listen(bad[i], &a), 0), "%s", bad[i]);
+}
+
+/* The key's file stands beside the config, or anywhere; the template takes both. */
+Test(config, encryption)
+{
+	char path[64], *text = config_template("/export", "file://objects", NULL, "/keys/vol.pem", "pass phrase");
+
+	cr_assert(eq(int, load(text, path), 0), "%s", why);
+	cr_assert_str_eq(c.key_file, "/keys/vol.pem");
+	cr_assert_str_eq(c.passphrase_file, "/tmp/pass phrase");
+	free(text);
+	text = config_show(&c);
+	cr_assert(strstr(text, "  key_file: \"/keys/vol.pem\"\n") != NULL, "%s", text);
+	free(text);
+	cr_assert(eq(int, load(HEAD "encryption: { key_file: a/b.pem }\n" SHARE, path), 0), "%s", why);
+	cr_assert_str_eq(c.key_file, "/tmp/a/b.pem");
+	cr_assert_str_eq(c.passphrase_file, "");
+	cr_assert(eq(int, load(HEAD SHARE, path), 0));
+	cr_assert_str_eq(c.key_file, "");
+	refused(HEAD "encryption: { passphrase: secret }\n" SHARE, 2, "passphrase", "no such key");
 }
