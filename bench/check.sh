@@ -50,6 +50,7 @@ try "bare_disk stream"  "$programs/bare_disk" stream "$dir" --size 8 --seconds 0
 try bare_kv             "$programs/bare_kv" "$dir/kv" --entries 100 --seconds 0.1
 try bare_memory         "$programs/bare_memory" 0.02
 try codec               "$programs/codec" store 1 1
+try seal                "$programs/seal" 0.02 1
 try reactor_echo        "$programs/reactor_echo" 1 0.3
 try reactor_stream      "$programs/reactor_stream" 0.3
 try "sentences on bars" env PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover -s bench/suite -p 'test_*.py'

@@ -101,7 +101,7 @@ static int
 volume_make(struct crash *c)
 {
 	static const char *const retention[] = { [TRASH_NONE] = "0", [TRASH_SHORT] = "1s", [TRASH_LONG] = "24h" };
-	const char *argv[] = { c->run.opt.binary, "format", c->dir, NULL };
+	const char *argv[] = { c->run.opt.binary, "format", c->dir, NULL, NULL, NULL, NULL, NULL };
 	char note[320];
 
 	do /* what an earlier run kept stays */
@@ -116,10 +116,16 @@ volume_make(struct crash *c)
 		format_dies(c, pt);
 		volume_remove(c);
 	}
+	if (c->run.opt.key && c->volume % 4 >= 2) { /* one with each durability */
+		argv[3] = "--encrypt";
+		argv[4] = c->volume % 4 == 2 ? "aes256gcm" : "chacha20";
+		argv[5] = "--encrypt-key";
+		argv[6] = c->run.opt.key;
+	}
 	if (!c->run.failed && run_args(c, argv) == 0) {
 		c->run.trash = c->volume % 4 == 0 ? TRASH_LONG : c->volume % 2 == 0 ? TRASH_SHORT : TRASH_NONE;
 		tune_volume(&c->run.rng, c->dir, &(struct tune){ durability(c), retention[c->run.trash] }, note, sizeof(note));
-		printf("volume %d:%s\n", c->volume, note);
+		printf("volume %d:%s%s\n", c->volume, note, argv[3] ? " encrypted" : "");
 		fflush(stdout);
 		return 0;
 	}

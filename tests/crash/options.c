@@ -19,6 +19,7 @@ options_usage(void)
 	        "  --reformat N          a fresh volume every N rounds (default 40)\n"
 	        "  --failures N          stop after N failures (default 1)\n"
 	        "  --durability D        of all volumes, local or remote (default: in turn)\n"
+	        "  --key FILE            of an RSA key: some volumes are encrypted\n"
 	        "  --only PROC,...       work with these procedures, to narrow a failure down\n"
 	        "  --no-resend           the server keeps no replies across a restart\n"
 	        "  --no-usage            its FSSTAT is not of this volume alone\n"
@@ -58,6 +59,7 @@ options_parse(struct options *o, int argc, char **argv)
 		{ "cores", 1, NULL, 'c' },    { "points", 1, NULL, 'p' },
 		{ "powercut", 0, NULL, 'P' }, { "overcut", 0, NULL, 'O' },
 		{ "work-ms", 1, NULL, 'w' },  { "durability", 1, NULL, 'D' },
+		{ "key", 1, NULL, 'k' },
 		{ "reformat", 1, NULL, 'f' }, { "failures", 1, NULL, 'F' },
 		{ "only", 1, NULL, 'o' },     { "no-resend", 0, NULL, 'R' },
 		{ "no-usage", 0, NULL, 'U' },
@@ -79,6 +81,7 @@ options_parse(struct options *o, int argc, char **argv)
 		case 'O': o->overcut = true; /* fall through */
 		case 'P': o->powercut = true; break;
 		case 'D': o->durability = optarg; break;
+		case 'k': o->key = optarg; break;
 		case 'w': o->work_ms = (uint32_t)atoi(optarg); break;
 		case 'f': o->reformat = (uint32_t)atoi(optarg); break;
 		case 'F': o->failures = atoi(optarg); break;

@@ -61,7 +61,8 @@ struct act {
 
 struct options {
 	const char *binary, *dir, *points; /* points: names of crash points, by spaces */
-	const char *durability;    /* NULL: local and remote, a volume each in turn */
+	const char *durability;
+	const char *key;        /* NULL: no volume is encrypted */    /* NULL: local and remote, a volume each in turn */
 	uint64_t seed;
 	int rounds, cores, mount_offset, failures;
 	bool powercut, overcut, resend, usage, strict, verbose;

@@ -23,16 +23,18 @@ done
 build_test crash tests/crash
 # only builds with crash points know the variable
 if [ -z "$points" ] && grep -q DITTOFS_CRASH_AT "$binary"; then
-	points=$(make -s list-crash-points | grep -vx name | tr '\n' ' ')
+	# those of the key commands are for tests/cli/sealed.py
+	points=$(make -s list-crash-points | grep -vx name | grep -v '^key\.' | tr '\n' ' ')
 fi
 own=
 if [ -z "$dir" ]; then
 	own=1
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/dittofs-crash.XXXXXX")
 fi
+(umask 077 && openssl genrsa -out "$dir/key.pem" 2048 2>/dev/null)
 rc=0
 # shellcheck disable=SC2086 # the rest are words
-build/tests/crash --binary "$binary" --dir "$dir" --points "$points" $rest || rc=$?
+build/tests/crash --binary "$binary" --dir "$dir" --key "$dir/key.pem" --points "$points" $rest || rc=$?
 # what failed is kept: the message says where
 [ -z "$own" ] || [ $rc -ne 0 ] || rm -rf "$dir"
 exit $rc

@@ -45,6 +45,10 @@ server_format() {
 	# In a bucket all is compressed, with each codec in one of the two suites; in a directory nothing is.
 	[ "${DURABILITY:-local}" != remote ] || compress=lz4
 	[ "${STORE:-file}" != s3 ] || objects=(--objects "s3://$S3_BUCKET/$(basename "$WORK")" --endpoint "$S3_ENDPOINT" --compress $compress)
+	if [ -n "${ENCRYPT:-}" ]; then
+		(umask 077 && openssl genrsa -out "$WORK/key.pem" 2048 2>/dev/null)
+		objects+=(--encrypt aes256gcm --encrypt-key "$WORK/key.pem")
+	fi
 	"$LC" server "$BINARY" format "$VOL" "${objects[@]}" >>"$LOG" 2>&1 || fail "dittofs format: $?, see $LOG"
 	[ "${DURABILITY:-local}" != remote ] || sed -i 's/^  durability: local/  durability: remote/' "$VOL/dittofs.yaml"
 }

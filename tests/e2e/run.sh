@@ -4,7 +4,7 @@
 # README.md beside this file says what is in each and how to add one.
 set -euo pipefail
 
-export E2E MODE=full CORES=2 BINARY STORE=file DURABILITY=local
+export E2E MODE=full CORES=2 BINARY STORE=file DURABILITY=local ENCRYPT=
 E2E=$(dirname "$(realpath "$0")")
 TOP=$(realpath "$E2E/../..")
 BINARY=$TOP/build/release-none/dittofs
@@ -13,7 +13,7 @@ only=() skip=() small= list= keep=
 usage() {
 	cat <<'U'
 usage: tests/e2e/run.sh [--binary PATH] [--quick | --small] [--only NAME]... [--skip NAME]... [--cores N]
-                        [--store file|s3] [--durability local|remote] [--keep] [--list]
+                        [--store file|s3] [--durability local|remote] [--encrypt] [--keep] [--list]
   --binary PATH  the dittofs to test                 (build/release-none/dittofs)
   --quick        a subset, half a minute to two; with --store s3 those that matter there
   --small        everything, with workloads of the size that --quick has
@@ -22,6 +22,7 @@ usage: tests/e2e/run.sh [--binary PATH] [--quick | --small] [--only NAME]... [--
   --cores N      of the server                       (2)
   --store s3     the objects in a bucket of tests/s3/rgw.sh
   --durability   writeback.durability of the server  (local)
+  --encrypt      what goes to the object store is encrypted
   --keep         keep the work folder of every scenario
 environment: TMPDIR (must be on a disk, default build/), SLOW=N (factor on time limits), SEED=N
 U
@@ -37,6 +38,7 @@ while [ $# -gt 0 ]; do
 	--cores) CORES=$2; shift ;;
 	--store) STORE=$2; shift ;;
 	--durability) DURABILITY=$2; shift ;;
+	--encrypt) ENCRYPT=1 ;;
 	--keep) keep=1 ;;
 	--list) list=1 ;;
 	-h | --help) usage; exit 0 ;;
