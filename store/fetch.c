@@ -8,87 +8,22 @@
  * nobody waits for it, because a frame is in flight only once its buffer is
  * there.  From then on it needs nothing more to complete.
  */
-#include "store/cache.h"
+#include "store/fetch_impl.h"
 
 #include <inttypes.h>
 
-#include "reactor/latency.h"
 #include "reactor/log.h"
-#include "reactor/probe.h"
-#include "reactor/worker.h"
-#include "store/diskcache.h"
 
 #define FETCHES 256 /* under way at once, a core; more wait in line */
 #define BUCKETS 256
-#define RUNS    FETCH_FRAMES_MAX /* a frame is in one of them, at most */
-/* What came damaged is fetched again, each time by another connection, if the store has any: most often it was so on its way. */
-#ifndef REFETCHES /* each is so many plans more for a test */
-#define REFETCHES 2
-#endif
-/* So many encoded frames of a GET are decoded on the spot, 20 to 80 us each; more go to a worker, which costs two wake-ups. */
-#define DECODE_HERE 2
-#define SAY_NS  ((uint64_t)1000000000)
-
-struct fetch;
-
-struct waiter {
-	struct waiter *next;
-	struct fetch *by;
-};
-
-/* One ranged GET: frames that follow each other. */
-struct run {
-	struct op op;
-	struct work work;
-	struct fetch *by;
-	uint32_t first, n; /* counted from the fetch's first */
-	uint8_t again;     /* so many times it came damaged */
-	uint64_t sent_ns;
-	uint64_t damaged;  /* sets of the fetch's frames: those that do not match their checksum, */
-	uint64_t wrong;    /* that do not decode, or are not what was sealed for their place, */
-	uint64_t later;    /* and for which there was no memory */
-	struct obj_req req;
-};
-
-/* A frame that comes from the disk cache. */
-struct near {
-	struct op op;
-	struct fetch *by;
-	uint32_t k;
-	struct disk_fetch disk;
-};
-
-struct fetch {
-	struct cache_fetch *f;
-	struct fetch *next;  /* in flight, of the same bucket */
-	enum { FETCH_START, FETCH_ROOM, FETCH_FLY } stage;
-	struct op step;
-	struct buf_wait room;
-	bool now;            /* still inside the call of cache_fetch */
-	bool all;            /* frames that were cached went away while it stood in line: ask for all of them */
-	int err;
-	uint32_t left;       /* frames that it waits for, and calls that are using it */
-	uint32_t nroom, nruns;
-	uint64_t flying;     /* set of frames that it brings */
-	struct buf *buf[FETCH_FRAMES_MAX];        /* into which */
-	struct waiter *waiters[FETCH_FRAMES_MAX]; /* for whom */
-	struct waiter wait[FETCH_FRAMES_MAX];     /* its own place among those */
-	struct buf *got[FETCH_FRAMES_MAX];
-	struct iovec iov[2 * FETCH_FRAMES_MAX];   /* a sealed frame's trailer has no room in its buffer */
-	uint8_t trailer[FETCH_FRAMES_MAX][SEAL_BYTES];
-	struct run run[RUNS];
-	struct near near[FETCH_FRAMES_MAX];
-};
 
 struct fetches {
 	struct slab slab;
 	struct fetch *bucket[BUCKETS];
 	struct cache_fetch *line, **line_end; /* for a context */
-	struct hist *get_time;
 };
 
 static __thread struct fetches mine;
-static struct log_limit came_damaged;
 
 static struct fetch **
 bucket_of(const struct cache_fetch *f)
@@ -97,12 +32,6 @@ bucket_of(const struct cache_fetch *f)
 }
 
 /* ---- what the block record says */
-
-static uint32_t
-frame_plain(const struct block_rec *rec, uint32_t k)
-{
-	return MIN(FRAME_BYTES, rec->plain - k * FRAME_BYTES);
-}
 
 /* It comes from a database: what does not fit together must not become a length in memory. */
 static int
@@ -201,8 +130,8 @@ fetch_finish(struct fetch *x)
 }
 
 /* One of what it waits for has come. */
-static void
-less_left(struct fetch *x)
+void
+fetch_less_left(struct fetch *x)
 {
 	assert(x->left > 0);
 	if (--x->left == 0)
@@ -226,8 +155,8 @@ flight_of(const struct cache_fetch *f, uint32_t frame, uint32_t *k)
 }
 
 /* Frame k is here, or will not come: everybody who waits for it is told. */
-static void
-land(struct fetch *x, uint32_t k, int err)
+void
+fetch_land(struct fetch *x, uint32_t k, int err)
 {
 	struct buf *b = x->buf[k];
 	struct waiter *w = x->waiters[k];
@@ -246,232 +175,9 @@ land(struct fetch *x, uint32_t k, int err)
 		else if (y->err == 0)
 			y->err = err;
 		w = next;
-		less_left(y);
+		fetch_less_left(y);
 	}
 	buf_put(b);
-}
-
-static int
-failed(const struct run *r, int err)
-{
-	const struct cache_fetch *f = r->by->f;
-	unsigned first = f->first + r->first;
-
-	count_up(&cache_count()->errors, 1);
-	switch (-err) {
-	case ENOENT:
-		log_error("object %s is missing: slice %" PRIu64 " frames %u to %u cannot be read",
-		          r->req.name, f->slice, first, first + r->n - 1);
-		return -EIO;
-	case E_DAMAGED:
-		log_error("object %s is too short: slice %" PRIu64 " frames %u to %u cannot be read",
-		          r->req.name, f->slice, first, first + r->n - 1);
-		return -E_DAMAGED;
-	case E_JUKEBOX: /* away, or it refuses us until a setting is mended: readers wait, and the store has said why */
-	case EACCES:
-		return -E_JUKEBOX;
-	default:
-		log_error("object %s: %s: slice %" PRIu64 " frames %u to %u cannot be read", r->req.name,
-		          strerror(-err), f->slice, first, first + r->n - 1);
-		return -EIO;
-	}
-}
-
-/* ---- from what is in the object to plain bytes */
-
-static const struct frame_rec *
-frame_of(const struct fetch *x, uint32_t k)
-{
-	return &x->f->rec.frame[(x->f->first + k) % FRAMES_PER_BLOCK];
-}
-
-static bool
-is_sealed(const struct fetch *x)
-{
-	return x->f->rec.key_epoch != 0;
-}
-
-static const uint8_t *
-trailer_of(const struct fetch *x, uint32_t k)
-{
-	return is_sealed(x) ? x->trailer[k] : NULL;
-}
-
-static int
-decode_frame(const struct fetch *x, uint32_t k)
-{
-	const struct cache_fetch *f = x->f;
-	const struct frame_place at = { .epoch = f->rec.key_epoch, .slice = f->slice, .index = f->index, .block_plain = f->rec.plain,
-	                                .frame = (f->first + k) % FRAMES_PER_BLOCK };
-
-	return frame_decode(frame_of(x, k), &at, x->buf[k]->data, trailer_of(x, k), frame_plain(&f->rec, at.frame));
-}
-
-static void
-decode(struct run *r)
-{
-	const struct fetch *x = r->by;
-	uint32_t end = r->first + r->n;
-	int err;
-
-	r->damaged = r->wrong = r->later = 0;
-	for (uint32_t k = r->first; k < end; k++)
-		if (!frame_is_whole(frame_of(x, k), x->buf[k]->data, trailer_of(x, k)))
-			r->damaged |= 1ull << k;
-	if (r->damaged && r->again < REFETCHES)
-		return; /* it comes once more */
-	for (uint32_t k = r->first; k < end; k++)
-		if (!(r->damaged >> k & 1) && (err = decode_frame(x, k)) < 0)
-			*(err == -ENOMEM ? &r->later : &r->wrong) |= 1ull << k;
-}
-
-static int
-decode_run(struct work *w)
-{
-	decode(container_of(w, struct run, work));
-	return 0;
-}
-
-static bool
-is_long(const struct run *r)
-{
-	uint32_t encoded = 0;
-
-	for (uint32_t k = r->first; k < r->first + r->n; k++)
-		encoded += is_sealed(r->by) || frame_of(r->by, k)->codec != CODEC_RAW;
-	return encoded > DECODE_HERE;
-}
-
-static void run_get(struct run *r);
-
-static int
-frame_end(const struct run *r, uint32_t k)
-{
-	const struct cache_fetch *f = r->by->f;
-
-	if (r->later >> k & 1)
-		return -E_JUKEBOX;
-	if (!((r->damaged | r->wrong) >> k & 1))
-		return 0;
-	log_error("object %s is damaged: slice %" PRIu64 " frame %u %s", r->req.name, f->slice, f->first + k,
-	          r->damaged >> k & 1 ? "does not match its checksum" :
-	          is_sealed(r->by) ? "is not what was encrypted for this place, though it matches its checksum" :
-	          "cannot be decoded, though it matches its checksum");
-	count_up(&cache_count()->errors, 1);
-	return -E_DAMAGED;
-}
-
-/* A frame that is whole is good, whatever its neighbours are. */
-static void
-run_decoded(struct run *r)
-{
-	struct fetch *x = r->by;
-	const struct cache_fetch *f = x->f;
-	uint64_t more;
-
-	if (r->damaged && r->again < REFETCHES) {
-		if (log_turn(&came_damaged, SAY_NS, &more))
-			log_warn("object %s came damaged: fetched again, perhaps it was so on its way only (%" PRIu64
-			         " more like it)", r->req.name, more);
-		r->again++;
-		run_get(r);
-		return;
-	}
-	for (uint32_t k = r->first; k < r->first + r->n; k++) {
-		int err = frame_end(r, k);
-
-		if (err == 0)
-			diskcache_insert(f->slice, f->first + k, f->ino, x->buf[k],
-			                 frame_plain(&f->rec, (f->first + k) % FRAMES_PER_BLOCK), false);
-		land(x, k, err);
-	}
-	less_left(x);
-}
-
-static void
-run_decode_resumed(struct op *op)
-{
-	run_decoded(container_of(op, struct run, op));
-}
-
-static void
-run_landed(struct run *r, int res)
-{
-	struct fetch *x = r->by;
-	uint64_t ns = reactor_clock_ns() - r->sent_ns;
-	int err;
-
-	hist_record(mine.get_time, ns);
-	PROBE_OBJECT_GOT(r->req.name, res, ns);
-	if (res < 0) {
-		err = failed(r, res);
-		for (uint32_t k = r->first; k < r->first + r->n; k++)
-			land(x, k, err);
-		less_left(x);
-		return;
-	}
-	if (is_long(r)) {
-		r->op.resume = run_decode_resumed;
-		worker_run(&r->work, decode_run, &r->op);
-		return;
-	}
-	decode(r);
-	run_decoded(r);
-}
-
-static void
-run_resumed(struct op *op)
-{
-	run_landed(container_of(op, struct run, op), op->res);
-}
-
-/* Again, too: the store has used up the array of pieces. */
-static void
-run_get(struct run *r)
-{
-	struct fetch *x = r->by;
-	const struct cache_fetch *f = x->f;
-	uint32_t block_first = f->first % FRAMES_PER_BLOCK;
-
-	memset(&r->req, 0, sizeof(r->req));
-	object_name(r->req.name, f->prefix, f->slice, f->index, &f->rec);
-	r->op.resume = run_resumed;
-	r->req.store = f->store;
-	r->req.afresh = r->again > 0;
-	r->req.iov = &x->iov[2 * r->first];
-	r->req.off = f->rec.off;
-	for (uint32_t k = 0; k < block_first + r->first; k++)
-		r->req.off += f->rec.frame[k].stored;
-	for (uint32_t k = r->first; k < r->first + r->n; k++) {
-		const struct frame_rec *frame = frame_of(x, k);
-
-		r->req.iov[r->req.niov++] = (struct iovec){ x->buf[k]->data, frame_body_bytes(frame, is_sealed(x)) };
-		if (is_sealed(x))
-			r->req.iov[r->req.niov++] = (struct iovec){ x->trailer[k], SEAL_BYTES };
-		r->req.len += frame->stored;
-	}
-	count_up(&cache_count()->fetches, 1);
-	count_up(&cache_count()->fetched_bytes, r->req.len);
-	r->sent_ns = reactor_clock_ns();
-	PROBE_OBJECT_GET(r->req.name, r->req.len);
-	if (f->store->ops->get(&r->req, &r->op) == OP_DONE)
-		run_landed(r, r->op.res);
-}
-
-/* GETs frames [first, first + n). */
-static void
-run_start(struct fetch *x, uint32_t first, uint32_t n)
-{
-	struct run *r;
-
-	assert(x->nruns < RUNS);
-	r = &x->run[x->nruns++];
-	r->by = x;
-	r->first = first;
-	r->n = n;
-	r->again = 0;
-	x->left++; /* for run_landed */
-	run_get(r);
 }
 
 static void
@@ -480,10 +186,10 @@ near_resumed(struct op *op)
 	struct near *n = container_of(op, struct near, op);
 
 	if (op->res == 0)
-		land(n->by, n->k, 0);
+		fetch_land(n->by, n->k, 0);
 	else
-		run_start(n->by, n->k, 1);
-	less_left(n->by);
+		fetch_get(n->by, n->k, 1);
+	fetch_less_left(n->by);
 }
 
 /* Those of `todo` that the disk cache does not have. */
@@ -520,7 +226,7 @@ start_runs(struct fetch *x)
 		uint32_t n = ~from ? (uint32_t)__builtin_ctzll(~from) : FETCH_FRAMES_MAX;
 
 		todo &= n < 64 ? ~(((1ull << n) - 1) << first) : 0;
-		run_start(x, first, n);
+		fetch_get(x, first, n);
 	}
 }
 
@@ -696,7 +402,7 @@ cache_fetch_init(void)
 {
 	memset(&mine, 0, sizeof(mine));
 	mine.line_end = &mine.line;
-	mine.get_time = latency_hist("object get");
+	fetch_get_init();
 	return slab_init(&mine.slab, "fetches", sizeof(struct fetch), FETCHES);
 }
 

@@ -11,6 +11,7 @@
 #define mine fetch_mine
 #define REFETCHES 1
 #include "store/fetch.c"
+#include "store/fetch_get.c"
 #undef mine
 #undef bucket_of
 
