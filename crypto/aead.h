@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Authenticated encryption of bytes in pieces: AES-256-GCM (NIST SP 800-38D) and ChaCha20-Poly1305
- * (RFC 8439), by OpenSSL: 4.5 and 3.8 GB/s a core in pieces of 64 KiB.
+ * (RFC 8439), by OpenSSL (bench/seal.c measures it).
  *
  * Any thread.  Each makes its contexts when it first comes here and keeps them until it ends, because worker threads
  * do not know beforehand what they will be given; after that nothing here allocates.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HKDF with SHA-256 (RFC 5869): keys from a key.  Pure, any thread; each makes its digest context when it first comes
- * here and keeps it.  Some 0.7 us for an expansion to 32 bytes; OpenSSL takes its state of 100 bytes from the heap each time.
+ * here and keeps it.  OpenSSL takes its state of 100 bytes from the heap each time.
  */
 #ifndef CRYPTO_HKDF_H
 #define CRYPTO_HKDF_H

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objects in a real bucket: a RADOS gateway on this machine, and what NFS clients get of it.
 
-Subjects: what was read from where (cold, disk cache, memory), how it was written (dittofs, no packs, local,
-remote), and bare: a libcurl multi loop that does the same PUTs and GETs on the same gateway.
+Subjects: what was read from where (cold, disk cache, memory; encrypted, lz4: cold, too), how it was written (dittofs,
+encrypted, lz4, no packs, local, remote), and bare: a libcurl multi loop that does the same PUTs and GETs on the same gateway.
 """
 import contextlib
 import os
@@ -102,6 +102,9 @@ class Questions:
             with self.bucket() as bucket: # a new one each time: what it keeps, it keeps in memory
                 say("s3, round %d: streams and random reads" % n)
                 self.streams(n, bucket)
+                for subject, formatted in (("encrypted", ["--encrypt", "aes256gcm", "--encrypt-key", self.key()]),
+                                           ("lz4", ["--compress", "lz4"])):
+                    self.encoded(n, bucket, subject, formatted)
                 say("s3, round %d: a bucket that is far away" % n)
                 self.far_away(n, bucket)
                 say("s3, round %d: GETs that are late or damaged" % n)
@@ -122,12 +125,12 @@ class Questions:
 
     # ---- servers
 
-    def server(self, bucket, endpoint, **config):
+    def server(self, bucket, endpoint, formatted=(), **config):
         """On a volume and a prefix of its own."""
         self.made += 1
         name = "s3-%d" % self.made
         return self.rig.server("dittofs", name=name, config={"writeback." + k: v for k, v in config.items()},
-                               formatted=["--objects", "s3://%s/%s" % (bucket.name, name), "--endpoint", endpoint])
+                               formatted=["--objects", "s3://%s/%s" % (bucket.name, name), "--endpoint", endpoint, *formatted])
 
     def drop(self, server):
         server.stop()
@@ -176,6 +179,23 @@ class Questions:
         bench.add("s3 seqread", "memory", n, server.load("seqread", seconds=bench.seconds, size=small, **stream)[0])
         for depth in (64, 1):
             self.random(n, server, "memory", depth, small)
+        self.drop(server)
+
+    def key(self):
+        path = os.path.join(self.rig.dir, "key.pem")
+        if not os.path.exists(path):
+            subprocess.run(["openssl", "genrsa", "-out", path, "2048"], check=True, stderr=subprocess.DEVNULL, umask=0o077)
+        return path
+
+    def encoded(self, n, bucket, subject, formatted):
+        """The same streams to and from a volume whose frames are not stored as they are."""
+        bench, stream = self.bench, {"depth": 16, "bytes": MIB, "dir": "stream", "warm": 0}
+        server = self.server(bucket, bucket.endpoint, formatted, durability="remote")
+        bench.add("s3 upload", subject, n, server.load("seqwrite", ops=self.mib, size=self.mib, fresh=True, **stream)[0])
+        server.load("null seqread", seconds=0.05, ops=1, size=self.mib, **stream)
+        server.settle()
+        self.restart(server, cold=True)
+        bench.add("s3 seqread", subject, n, server.load("seqread", ops=self.mib, size=self.mib, **stream)[0])
         self.drop(server)
 
     def random(self, n, server, subject, depth, mib=None):
