@@ -81,12 +81,12 @@ beside 2 e2e-s3-remote env SLOW=3 tests/e2e/run.sh --binary $release --store s3 
 suite build-debug  build BUILD=debug all
 suite build-libs3  build LIBS3=1 all
 suite build-asan   build BUILD=debug SAN=address,undefined all
-beside 1 s3-v2     env SLOW=2 tests/s3/run.sh --binary build/release-none-libs3/dittofs --signature v2 --only none --only early --only shorter --only killed
+beside 3 s3-v2     env SLOW=2 tests/s3/run.sh --binary build/release-none-libs3/dittofs --signature v2 --only none --only early --only shorter --only killed
 beside 1 e2e       env SLOW=3 tests/e2e/run.sh --binary $release --small --skip restart
-beside 1 tidy      tests/cli/tidy.py --binary $release
-beside 1 trash     tests/cli/trash.py --binary $release
-beside 1 tidy-s3   tests/cli/tidy.py --binary $release --s3
-beside 1 sealed    tests/cli/sealed.py --binary $debug
+beside 3 tidy      tests/cli/tidy.py --binary $release
+beside 3 trash     tests/cli/trash.py --binary $release
+beside 3 tidy-s3   tests/cli/tidy.py --binary $release --s3
+beside 3 sealed    tests/cli/sealed.py --binary $debug
 beside 2 e2e-asan  env SLOW=6 tests/e2e/run.sh --binary $asan --quick
 beside 2 powercut  tests/crash/run.sh --binary $debug --rounds 60 --powercut --seed 2
 suite unit         build BUILD=debug unit
