@@ -13,7 +13,7 @@
  * changes between its read and the batch.  Readers look a block up each time, and again when its object is gone
  * (fetch.h).  A crash finds the old place of a block or the new one recorded; what it leaves in the object store `gc` finds.
  *
- * It gives way as compaction does, and shares its rate.  A pack that is damaged or missing is left as it is.
+ * It gives way as compaction does, and to compaction; it shares its rate.  A pack that is damaged or missing is left as it is.
  */
 #ifndef META_REPACK_H
 #define META_REPACK_H

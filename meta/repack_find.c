@@ -5,6 +5,7 @@
 
 #define WORTH     (64 * KIB)             /* dead bytes: fewer are not worth the requests */
 #define PASS_REST 100                    /* times as long as the pass took */
+#define MERGED_NS (60 * SEC_NS)          /* it waits no longer than this for compaction */
 
 static bool
 is_bad(const struct repack *r, uint64_t pack)
@@ -58,6 +59,16 @@ repack_find(struct repack *r)
 	return kv_scan(&r->scan, find_reset, &r->step);
 }
 
+/* What is going to be merged into slices of its own need not move before. */
+static bool
+is_compacting(void)
+{
+	for (int i = 0; i < reactor_cores(); i++)
+		if (__atomic_load_n(&file_stats(i)->compact_pending, __ATOMIC_RELAXED) > 0)
+			return true;
+	return false;
+}
+
 bool
 repack_pass_begin(struct repack *r)
 {
@@ -65,7 +76,7 @@ repack_pass_begin(struct repack *r)
 
 	if (r->passing)
 		return true;
-	if (!r->thinned || now < r->next_pass_ns)
+	if (!r->thinned || now < r->next_pass_ns || (is_compacting() && now < r->next_pass_ns + MERGED_NS))
 		return false;
 	r->passing = true;
 	r->thinned = false;
