@@ -401,7 +401,6 @@ repack_init(void)
 	r->rate = MAX(o->compact_rate / (uint64_t)reactor_cores(), MIB);
 	r->delay_ns = o->compact_delay_ns;
 	r->thinned = true; /* by the last run, perhaps */
-	r->next_pass_ns = reactor_now_ns();
 	r->time = latency_hist("repack");
 	r->batch = kv_batch_new();
 	r->step.resume = turn_resume;

@@ -74,9 +74,15 @@ repack_pass_begin(struct repack *r)
 {
 	uint64_t now = reactor_now_ns();
 
+	if (!is_compacting())
+		r->held_ns = 0;
+	else if (r->held_ns == 0)
+		r->held_ns = now;
+	if (r->held_ns > 0 && now < r->held_ns + MERGED_NS)
+		return false;
 	if (r->passing)
 		return true;
-	if (!r->thinned || now < r->next_pass_ns || (is_compacting() && now < r->next_pass_ns + MERGED_NS))
+	if (!r->thinned || now < r->next_pass_ns)
 		return false;
 	r->passing = true;
 	r->thinned = false;

@@ -42,6 +42,7 @@ struct repack {
 	/* the pass */
 	bool passing, thinned;
 	uint64_t pass_ns, next_pass_ns;  /* when it began; when the next one may */
+	uint64_t held_ns;                /* since then something is to be merged; 0: nothing is */
 	uint64_t from, seen;             /* pack: all before it are done; were looked at */
 	struct kv_scan scan;
 	struct thin found[REPACK_PACKS];
@@ -77,7 +78,7 @@ struct repack {
 };
 
 /* ---- repack_find.c */
-/* A pass is under way, or begins now. */
+/* A pass is under way, or begins now, and compaction does not hold it. */
 bool repack_pass_begin(struct repack *r);
 void repack_pass_end(struct repack *r);
 /* Thin packs from r->from on into r->found; r->seen: they were all looked at up to here. */
