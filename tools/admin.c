@@ -31,11 +31,18 @@ answer(struct MHD_Connection *conn, unsigned status, char *body)
 	return res;
 }
 
+/* What stands behind NAME= in the URL; NULL: it does not. */
+static const char *
+arg(struct MHD_Connection *conn, const char *name)
+{
+	return MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, name);
+}
+
 /* ?since=N, as the first answer had it; without it: all that is dirty now. */
 static enum MHD_Result
 flush(struct MHD_Connection *conn)
 {
-	const char *since = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "since");
+	const char *since = arg(conn, "since");
 
 	return answer(conn, MHD_HTTP_OK, pending_json(admin.daemon, since ? strtoull(since, NULL, 10) : 0));
 }
@@ -44,8 +51,8 @@ flush(struct MHD_Connection *conn)
 static enum MHD_Result
 gc(struct MHD_Connection *conn)
 {
-	const char *start = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "start");
-	const char *age = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "age");
+	const char *start = arg(conn, "start");
+	const char *age = arg(conn, "age");
 
 	return answer(conn, MHD_HTTP_OK, report_gc_json(start, age ? strtoull(age, NULL, 10) : GC_AGE_S));
 }
@@ -54,67 +61,60 @@ gc(struct MHD_Connection *conn)
 static enum MHD_Result
 backup(struct MHD_Connection *conn)
 {
-	return answer(conn, MHD_HTTP_OK, report_backup_json(MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "to")));
+	return answer(conn, MHD_HTTP_OK, report_backup_json(arg(conn, "to")));
 }
 
 /* ?start=1 begins one. */
 static enum MHD_Result
 compact(struct MHD_Connection *conn)
 {
-	return answer(conn, MHD_HTTP_OK,
-		report_compact_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "start")));
+	return answer(conn, MHD_HTTP_OK, report_compact_json(admin.daemon, arg(conn, "start")));
 }
 
 /* ?start=1 begins one. */
 static enum MHD_Result
 fsck(struct MHD_Connection *conn)
 {
-	return answer(conn, MHD_HTTP_OK,
-		report_fsck_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "start")));
+	return answer(conn, MHD_HTTP_OK, report_fsck_json(admin.daemon, arg(conn, "start")));
 }
 
 /* ?path=/SHARE/... */
 static enum MHD_Result
 info(struct MHD_Connection *conn)
 {
-	return answer(conn, MHD_HTTP_OK,
-		report_info_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "path")));
+	return answer(conn, MHD_HTTP_OK, report_info_json(admin.daemon, arg(conn, "path")));
 }
 
 /* ?do=start|stop, &path=/SHARE/..., &reads=N. */
 static enum MHD_Result
 warmup(struct MHD_Connection *conn)
 {
-	const char *reads = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "reads");
+	const char *reads = arg(conn, "reads");
 
 	return answer(conn, MHD_HTTP_OK,
-		report_warmup_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "do"),
-			MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "path"), reads ? atoi(reads) : WARMUP_READS));
+		report_warmup_json(admin.daemon, arg(conn, "do"), arg(conn, "path"), reads ? atoi(reads) : WARMUP_READS));
 }
 
 /* ?from=PLACE, as "next" of the answer before had it. */
 static enum MHD_Result
 trash(struct MHD_Connection *conn)
 {
-	return answer(conn, MHD_HTTP_OK,
-		report_trash_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "from")));
+	return answer(conn, MHD_HTTP_OK, report_trash_json(admin.daemon, arg(conn, "from")));
 }
 
 /* ?path=/SHARE/...&force=1 begins one. */
 static enum MHD_Result
 trash_restore(struct MHD_Connection *conn)
 {
-	return answer(conn, MHD_HTTP_OK,
-		report_restore_json(admin.daemon, MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "path"),
-			MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "force") != NULL));
+	return answer(conn, MHD_HTTP_OK, report_restore_json(admin.daemon, arg(conn, "path"), arg(conn, "force") != NULL));
 }
 
 /* ?before=SECONDS&share=/SHARE (or nothing) begins it. */
 static enum MHD_Result
 trash_empty_all(struct MHD_Connection *conn)
 {
-	const char *before = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "before");
-	const char *share = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "share");
+	const char *before = arg(conn, "before");
+	const char *share = arg(conn, "share");
 
 	return answer(conn, MHD_HTTP_OK,
 		report_empty_json(admin.daemon, before ? share ? share : "" : NULL, before ? strtoull(before, NULL, 10) : 0));
