@@ -352,7 +352,6 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--binary", required=True)
     a = p.parse_args()
-    passed = failed = 0
     top = tempfile.mkdtemp(prefix="dittofs-sealed.", dir=os.environ.get("TMPDIR", "/var/tmp"))
     ending.by_exception()
     v = Volume(os.path.realpath(a.binary), top)
@@ -364,17 +363,7 @@ def main():
         openssl(top, "rsa", "-in", "one.pem", "-pubout", "-out", "public.pem")
         shutil.copy(top + "/one.pem", top + "/open.pem")
         os.chmod(top + "/open.pem", 0o644)
-        for step in STEPS:
-            try:
-                step(v)
-                print("ok      ", step.__name__.replace("_", " "), flush=True)
-                passed += 1
-            except (AssertionError, OSError, subprocess.SubprocessError) as e:
-                failed += 1
-                print("FAILED  ", step.__name__, ":", e)
-                if os.path.exists(v.log):
-                    print(open(v.log).read())
-                break  # each goes on from the one before
+        passed, failed = tidy.in_order(STEPS, v.log, v)
         if not failed:
             v.end()
     finally:

@@ -336,6 +336,20 @@ def the_metadata_is_lost(s, store):
     same(s, SIZES)
 
 
+def in_order(steps, log, *args):
+    """Runs the steps, each of which goes on from the one before, up to one that fails: how many passed, how many failed."""
+    for n, step in enumerate(steps):
+        try:
+            step(*args)
+            print("ok      ", step.__name__.replace("_", " "), flush=True)
+        except (AssertionError, OSError, subprocess.SubprocessError) as e:
+            print("FAILED  ", step.__name__, ":", repr(e))
+            if os.path.exists(log):
+                print(open(log).read())
+            return n, 1
+    return len(steps), 0
+
+
 def rested(vol):
     with open(vol + "/dittofs.yaml") as f:
         text = f.read()
@@ -349,7 +363,6 @@ def main():
     p.add_argument("--binary", required=True)
     p.add_argument("--s3", action="store_true")
     a = p.parse_args()
-    passed = failed = 0
     top = tempfile.mkdtemp(prefix="dittofs-tidy.", dir=os.environ.get("TMPDIR", "/var/tmp"))
     ending.by_exception()
     store = Bucket(top) if a.s3 else Directory(top + "/vol")
@@ -360,17 +373,8 @@ def main():
         s.run("format", *store.format)
         rested(s.vol)
         s.start()
-        for step in (all_there, an_object_is_gone, small_pieces_are_merged, files_are_warmed_up, frames_are_compressed,
-                     an_object_is_leaked, the_metadata_is_lost):
-            try:
-                step(s, store)
-                print("ok      ", step.__name__.replace("_", " "), flush=True)
-                passed += 1
-            except (AssertionError, OSError, subprocess.SubprocessError) as e:
-                failed += 1
-                print("FAILED  ", step.__name__, ":", e)
-                print(open(s.log).read())
-                break  # each goes on from the one before
+        passed, failed = in_order((all_there, an_object_is_gone, small_pieces_are_merged, files_are_warmed_up, frames_are_compressed,
+                                   an_object_is_leaked, the_metadata_is_lost), s.log, s, store)
         s.end()
     finally:
         if s:

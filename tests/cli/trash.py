@@ -19,7 +19,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)
 sys.path[:0] = [TOP + "/tests/s3", TOP + "/tests/cli"]
 sys.dont_write_bytecode = True
 import ending  # noqa: E402
-from tidy import MIB, Server, content  # noqa: E402
+from tidy import MIB, Server, content, in_order  # noqa: E402
 
 TREE = {"tree/big": 5 * MIB, "tree/empty": 0, "tree/sub/small": 3000, "tree/sub/deep/er/x": 70000}
 DIRS = ["tree", "tree/sub", "tree/sub/deep", "tree/sub/deep/er"]
@@ -245,7 +245,6 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--binary", required=True)
     a = p.parse_args()
-    passed = failed = 0
     top = tempfile.mkdtemp(prefix="dittofs-trash.", dir=os.environ.get("TMPDIR", "/var/tmp"))
     ending.by_exception()
     s = TrashServer(os.path.realpath(a.binary), top + "/vol", {})
@@ -253,17 +252,8 @@ def main():
         s.run("format")
         retention(s.vol, "24h")
         s.start()
-        for step in (a_tree_comes_back, what_was_not_uploaded_yet, one_file_with_its_directories, as_a_client_does, versions, many,
-                     emptied, with_time, called_wrongly):
-            try:
-                step(s)
-                print("ok      ", step.__name__.replace("_", " "), flush=True)
-                passed += 1
-            except (AssertionError, OSError, subprocess.SubprocessError) as e:
-                failed += 1
-                print("FAILED  ", step.__name__, ":", repr(e))
-                print(open(s.log).read())
-                break  # each goes on from the one before
+        passed, failed = in_order((a_tree_comes_back, what_was_not_uploaded_yet, one_file_with_its_directories, as_a_client_does, versions,
+                                   many, emptied, with_time, called_wrongly), s.log, s)
     finally:
         s.kill()
         shutil.rmtree(top)
