@@ -6,7 +6,8 @@
 #   NETNS    the rig's namespace    WORK     folder on a disk (the server uses O_DIRECT)
 #   MODE     quick or full          CORES    of the server
 #   STORE    file or s3             DURABILITY local or remote
-# and may set SLOW, a factor on every time limit (sanitizer builds).
+# and may set SLOW, a factor on every time limit (sanitizer builds), ENCRYPT, COMPRESS
+# (a codec, also where the store is a directory) and TRASH (retention of what is removed).
 
 LC=$E2E/linux-client
 PORT=${PORT:-12049}
@@ -41,16 +42,27 @@ server_gone() { ! kill -0 "$SERVER" 2>/dev/null; }
 server_decided() { server_serving "$1" || server_gone; }
 
 server_format() {
-	local objects=() compress=zstd:1
+	local objects=() compress=none
 	# In a bucket all is compressed, with each codec in one of the two suites; in a directory nothing is.
-	[ "${DURABILITY:-local}" != remote ] || compress=lz4
-	[ "${STORE:-file}" != s3 ] || objects=(--objects "s3://$S3_BUCKET/$(basename "$WORK")" --endpoint "$S3_ENDPOINT" --compress $compress)
+	if [ "${STORE:-file}" = s3 ]; then
+		compress=zstd:1
+		[ "${DURABILITY:-local}" != remote ] || compress=lz4
+		objects=(--objects "s3://$S3_BUCKET/$(basename "$WORK")" --endpoint "$S3_ENDPOINT")
+	fi
+	objects+=(--compress "${COMPRESS:-$compress}")
 	if [ -n "${ENCRYPT:-}" ]; then
 		(umask 077 && openssl genrsa -out "$WORK/key.pem" 2048 2>/dev/null)
 		objects+=(--encrypt aes256gcm --encrypt-key "$WORK/key.pem")
 	fi
 	"$LC" server "$BINARY" format "$VOL" "${objects[@]}" >>"$LOG" 2>&1 || fail "dittofs format: $?, see $LOG"
 	[ "${DURABILITY:-local}" != remote ] || sed -i 's/^  durability: local/  durability: remote/' "$VOL/dittofs.yaml"
+	[ -z "${TRASH:-}" ] || server_trash "$TRASH"
+}
+
+# What is removed stays for $1, from the next start on.
+server_trash() {
+	sed -i "s/^      retention: .*/      retention: $1/" "$VOL/dittofs.yaml"
+	grep -q "^      retention: $1\$" "$VOL/dittofs.yaml" || fail "no retention in $VOL/dittofs.yaml"
 }
 
 server_start() {

@@ -6,15 +6,18 @@ set -euo pipefail
 
 HERE=$(dirname "$(realpath "$0")")
 TOP=$(realpath "$HERE/../..")
-export E2E=$TOP/tests/e2e MODE=full CORES=2 BINARY=$TOP/build/release-none/dittofs
+export E2E=$TOP/tests/e2e MODE=full CORES=2 ENCRYPT= COMPRESS= TRASH= BINARY=$TOP/build/release-none/dittofs
 pjd=${PJDFSTEST:-} guests=3 keep=
 
 usage() {
 	cat <<'U'
 usage: tests/posix/run-posix.sh --pjdfstest PATH [--mode quick|full] [--binary PATH] [--cores N] [--guests N] [--keep DIR]
+                    [--compress CODEC] [--encrypt] [--trash RETENTION]
   --pjdfstest PATH  a built checkout of pjdfstest, or PJDFSTEST in the environment
   --mode quick      a part of it, one or two minutes; full is all of it (5 to 10)
   --keep DIR        copies every TAP file and the server's log there
+  --compress CODEC, --encrypt, --trash RETENTION
+                    what goes to the object store is compressed, encrypted; what is removed stays for so long (24h)
 Exit status 0: no failure but those in known_failures.txt.
 U
 }
@@ -27,6 +30,9 @@ while [ $# -gt 0 ]; do
 	--cores) CORES=$2; shift ;;
 	--guests) guests=$2; shift ;;
 	--keep) keep=$2; shift ;;
+	--compress) COMPRESS=$2; shift ;;
+	--encrypt) ENCRYPT=1 ;;
+	--trash) TRASH=$2; shift ;;
 	-h | --help) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
 	esac
