@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/compact_all.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include "meta/compact.h"
@@ -14,20 +13,12 @@
 #define ASK_US 20000 /* while there is no room, and until all is done */
 
 static struct {
-	pthread_mutex_t lock;        /* of the report */
+	struct job job;
 	struct compact_all_report report, before; /* before: the counters when it began */
-	pthread_t thread;
-	bool made, stopping;         /* thread is to be joined; it is to end */
 	const struct daemon *daemon;
 	struct compact_rule rule;
 	struct compact_plan plan;    /* the thread's own */
-} all = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static bool
-is_stopping(void)
-{
-	return __atomic_load_n(&all.stopping, __ATOMIC_ACQUIRE);
-}
+} all = { .job = JOB_INIT };
 
 /* The cores' counters since their start. */
 static struct compact_all_report
@@ -96,9 +87,9 @@ waiting(void)
 		on_core(i, ask_asked, &a);
 		n += a.asked;
 	}
-	pthread_mutex_lock(&all.lock);
+	job_lock(&all.job);
 	all.report.waiting = n;
-	pthread_mutex_unlock(&all.lock);
+	job_unlock(&all.job);
 	return n;
 }
 
@@ -123,11 +114,11 @@ see(void *arg, const struct chunk_val *c)
 	bool worth = is_worth(c) && metadata_attr(c->ino, &attr) == 0; /* else a removed file's */
 
 	(void)arg;
-	pthread_mutex_lock(&all.lock);
+	job_lock(&all.job);
 	all.report.chunks++;
 	all.report.worth += worth;
-	pthread_mutex_unlock(&all.lock);
-	while (worth && !is_stopping()) {
+	job_unlock(&all.job);
+	while (worth && !job_ending(&all.job)) {
 		a.gen = attr.gen;
 		on_core(shard_owner(a.ino), ask_for, &a);
 		if (a.taken)
@@ -135,76 +126,58 @@ see(void *arg, const struct chunk_val *c)
 		waiting();
 		usleep(ASK_US);
 	}
-	return is_stopping() ? -ECANCELED : 0;
+	return job_ending(&all.job) ? -ECANCELED : 0;
 }
 
-static void *
-run(void *arg)
+static int
+run(void)
 {
-	struct compact_all_report r;
+	const struct compact_all_report *r = &all.report;
 	int err = chunk_walk(see, NULL);
 
-	(void)arg;
 	while (err == 0 && waiting() > 0) {
 		usleep(ASK_US);
-		err = is_stopping() ? -ECANCELED : 0;
+		err = job_ending(&all.job) ? -ECANCELED : 0;
 	}
-	pthread_mutex_lock(&all.lock);
+	job_lock(&all.job);
 	report_merged();
-	all.report.err = err;
-	all.report.running = false;
-	r = all.report;
-	pthread_mutex_unlock(&all.lock);
 	log_info("compaction of all files%s: %lu of %lu chunks had something to merge, %lu pieces became %lu", err < 0 ? " ended early" : "",
-		r.worth, r.chunks, r.pieces_before, r.pieces_after);
-	return NULL;
+		r->worth, r->chunks, r->pieces_before, r->pieces_after);
+	job_unlock(&all.job);
+	return err;
 }
 
 /* ---- from the admin thread */
 
-static void
-forget_last(void)
-{
-	if (all.made)
-		pthread_join(all.thread, NULL);
-	all.made = false;
-	all.report = (struct compact_all_report){ 0 };
-}
-
 int
 compact_all_start(const struct daemon *d)
 {
-	pthread_mutex_lock(&all.lock);
-	bool busy = all.report.running;
-
-	pthread_mutex_unlock(&all.lock);
-	if (busy)
+	if (job_ready(&all.job) < 0)
 		return -EBUSY;
 	all.rule = (struct compact_rule){ .merge = d->config->compact_merge, .gathered = d->config->compact_gathered };
 	if (all.rule.merge == 0)
 		return -ENOTSUP;
-	forget_last();
 	all.daemon = d;
 	all.before = counters();
-	all.report.running = true;
-	all.made = pthread_create(&all.thread, NULL, run, NULL) == 0;
-	all.report.running = all.made;
-	return all.made ? 0 : -EAGAIN;
+	job_lock(&all.job);
+	all.report = (struct compact_all_report){ 0 };
+	job_unlock(&all.job);
+	return job_start(&all.job, run);
 }
 
 void
 compact_all_stop(void)
 {
-	__atomic_store_n(&all.stopping, true, __ATOMIC_RELEASE);
-	forget_last();
+	job_stop(&all.job);
 }
 
 void
 compact_all_look(struct compact_all_report *r)
 {
-	pthread_mutex_lock(&all.lock);
-	if (all.report.running)
+	job_lock(&all.job);
+	if (all.job.state.running)
 		report_merged();
 	*r = all.report;
-	pthread_mutex_unlock(&all.lock);
+	r->job = all.job.state;
+	job_unlock(&all.job);
 }

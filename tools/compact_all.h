@@ -9,10 +9,10 @@
 #define TOOLS_COMPACT_ALL_H
 
 #include "tools/daemon.h"
+#include "tools/job.h"
 
 struct compact_all_report {
-	bool running;
-	int err;                      /* why the last one ended early; 0: it did not */
+	struct job_state job;
 	uint64_t chunks, worth;       /* looked at; of these, with something to merge */
 	uint64_t waiting;             /* of those, not merged yet */
 	/* Merged since it began, by it or for readers. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/fsck.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,10 +21,8 @@ struct need {
 };
 
 static struct {
-	pthread_mutex_t lock;    /* of the report */
+	struct job job;
 	struct fsck_report report;
-	pthread_t thread;
-	bool made, stopping;     /* thread is to be joined; it is to end */
 	const struct daemon *daemon;
 	/* the thread's own */
 	struct need need[HEADS];
@@ -34,13 +31,7 @@ static struct {
 	uint64_t seen[SEEN];
 	uint64_t ino;            /* the last one */
 	const char *prefix;      /* of its share */
-} fsck = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static bool
-is_stopping(void)
-{
-	return __atomic_load_n(&fsck.stopping, __ATOMIC_ACQUIRE);
-}
+} fsck = { .job = JOB_INIT };
 
 /* ---- asking the store */
 
@@ -93,13 +84,13 @@ note_broken(const struct need *n, bool cut)
 	struct fsck_broken *b = NULL;
 	char *path = fsck.report.nbroken < FSCK_BROKEN ? metadata_path(&fsck.daemon->vol, n->ino) : NULL; /* only this thread counts */
 
-	pthread_mutex_lock(&fsck.lock);
+	job_lock(&fsck.job);
 	if (path) {
 		b = &fsck.report.broken[fsck.report.nbroken];
 		*b = (struct fsck_broken){ .path = path, .object = strdup(n->req.name), .off = n->off, .len = n->len, .cut = cut };
 	}
 	fsck.report.nbroken++;
-	pthread_mutex_unlock(&fsck.lock);
+	job_unlock(&fsck.job);
 	if (b)
 		log_error("fsck: %s: bytes %lu to %lu: %s is %s", path, n->off, n->off + n->len - 1, n->req.name,
 			cut ? "too short" : "missing");
@@ -125,12 +116,12 @@ settle(void)
 		else if (n->pack && err == 0 && !cut)
 			fsck.seen[n->pack % SEEN] = n->pack;
 	}
-	pthread_mutex_lock(&fsck.lock);
+	job_lock(&fsck.job);
 	fsck.report.blocks += (uint64_t)fsck.nneeds;
 	fsck.report.bytes += bytes;
-	pthread_mutex_unlock(&fsck.lock);
+	job_unlock(&fsck.job);
 	fsck.nneeds = 0;
-	return is_stopping() ? -ECANCELED : 0;
+	return job_ending(&fsck.job) ? -ECANCELED : 0;
 }
 
 /* ---- walking */
@@ -187,9 +178,9 @@ check_chunk(void *arg, const struct chunk_val *c)
 		err = settle(); /* its objects may have another prefix */
 		fsck.ino = c->ino;
 		fsck.prefix = prefix_of(c->ino);
-		pthread_mutex_lock(&fsck.lock);
+		job_lock(&fsck.job);
 		fsck.report.files += fsck.prefix != NULL;
-		pthread_mutex_unlock(&fsck.lock);
+		job_unlock(&fsck.job);
 	}
 	/* Without an inode it is a removed file's, whose chunks go in the background. */
 	for (uint32_t i = 0; err == 0 && fsck.prefix && i < p.n; i++) {
@@ -207,22 +198,17 @@ check_chunk(void *arg, const struct chunk_val *c)
 	return err;
 }
 
-static void *
-run(void *arg)
+static int
+run(void)
 {
 	int err = chunk_walk(check_chunk, NULL);
 
-	(void)arg;
 	if (err == 0)
 		err = settle();
 	if (err < 0)
 		log_warn("fsck ended early: %s", objstore_error(err));
-	pthread_mutex_lock(&fsck.lock);
 	log_info("fsck: %lu files, %lu blocks, %lu pieces broken", fsck.report.files, fsck.report.blocks, fsck.report.nbroken);
-	fsck.report.err = err;
-	fsck.report.running = false;
-	pthread_mutex_unlock(&fsck.lock);
-	return NULL;
+	return err;
 }
 
 /* ---- from the admin thread */
@@ -230,24 +216,19 @@ run(void *arg)
 static void
 forget_last(void)
 {
-	if (fsck.made)
-		pthread_join(fsck.thread, NULL);
-	fsck.made = false;
+	job_lock(&fsck.job);
 	for (uint64_t i = 0; i < MIN(fsck.report.nbroken, FSCK_BROKEN); i++) {
 		free(fsck.report.broken[i].path);
 		free(fsck.report.broken[i].object);
 	}
 	memset(&fsck.report, 0, sizeof(fsck.report));
+	job_unlock(&fsck.job);
 }
 
 int
 fsck_start(const struct daemon *d)
 {
-	pthread_mutex_lock(&fsck.lock);
-	bool busy = fsck.report.running;
-
-	pthread_mutex_unlock(&fsck.lock);
-	if (busy)
+	if (job_ready(&fsck.job) < 0)
 		return -EBUSY;
 	forget_last();
 	fsck.daemon = d;
@@ -255,23 +236,21 @@ fsck_start(const struct daemon *d)
 	fsck.ino = 0;
 	fsck.prefix = NULL;
 	memset(fsck.seen, 0, sizeof(fsck.seen)); /* packs may have gone since */
-	fsck.report.running = true;
-	fsck.made = pthread_create(&fsck.thread, NULL, run, NULL) == 0;
-	fsck.report.running = fsck.made;
-	return fsck.made ? 0 : -EAGAIN;
+	return job_start(&fsck.job, run);
 }
 
 void
 fsck_stop(void)
 {
-	__atomic_store_n(&fsck.stopping, true, __ATOMIC_RELEASE);
+	job_stop(&fsck.job);
 	forget_last();
 }
 
 void
 fsck_look(void (*see)(const struct fsck_report *r, void *arg), void *arg)
 {
-	pthread_mutex_lock(&fsck.lock);
+	job_lock(&fsck.job);
+	fsck.report.job = fsck.job.state;
 	see(&fsck.report, arg);
-	pthread_mutex_unlock(&fsck.lock);
+	job_unlock(&fsck.job);
 }

@@ -10,6 +10,7 @@
 #define TOOLS_FSCK_H
 
 #include "tools/daemon.h"
+#include "tools/job.h"
 
 #define FSCK_BROKEN 1000 /* so many are listed; the others are counted */
 
@@ -21,8 +22,7 @@ struct fsck_broken {
 };
 
 struct fsck_report {
-	bool running;
-	int err;                 /* why the last one ended early; 0: it did not */
+	struct job_state job;
 	uint64_t files, blocks, bytes;
 	uint64_t nbroken;        /* pieces of files */
 	struct fsck_broken broken[FSCK_BROKEN];

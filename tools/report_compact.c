@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <jansson.h>
 
-#include "store/objstore.h"
 #include "tools/compact_all.h"
 
 char *
@@ -11,10 +10,8 @@ report_compact_json(const struct daemon *d, bool start)
 	struct compact_all_report r;
 
 	compact_all_look(&r);
-	const char *error = err == -EBUSY ? "one is under way" :
-	                    err == -ENOTSUP ? "compaction is off (compaction.merge is 0)" : err < 0 ? strerror(-err) :
-	                    r.err == -ECANCELED ? "the server ends" : r.err < 0 ? objstore_error(r.err) : NULL;
-	json_t *j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}", "running", r.running, "chunks",
+	const char *error = err == -ENOTSUP ? "compaction is off (compaction.merge is 0)" : job_error(err, r.job.err);
+	json_t *j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}", "running", r.job.running, "chunks",
 		(json_int_t)r.chunks, "worth", (json_int_t)r.worth, "waiting", (json_int_t)r.waiting, "merges",
 		(json_int_t)r.merges, "bytes", (json_int_t)r.bytes, "pieces_before", (json_int_t)r.pieces_before,
 		"pieces_after", (json_int_t)r.pieces_after, "errors", (json_int_t)r.errors, "error", error);

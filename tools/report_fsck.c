@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <jansson.h>
 
-#include "store/objstore.h"
 #include "tools/fsck.h"
 
 static void
@@ -18,9 +17,9 @@ see(const struct fsck_report *r, void *arg)
 		json_array_append_new(broken, json_pack("{s:o, s:s, s:I, s:I, s:s}", "path", path ? path : json_null(), "object",
 			b->object, "offset", (json_int_t)b->off, "length", (json_int_t)b->len, "what", b->cut ? "too short" : "missing"));
 	}
-	*j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:o, s:s?}", "running", r->running, "files", (json_int_t)r->files, "blocks",
+	*j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:o, s:s?}", "running", r->job.running, "files", (json_int_t)r->files, "blocks",
 		(json_int_t)r->blocks, "bytes", (json_int_t)r->bytes, "broken", (json_int_t)r->nbroken, "list", broken, "error",
-		r->err == -ECANCELED ? "the server ends" : r->err < 0 ? objstore_error(r->err) : NULL);
+		job_error(0, r->job.err));
 }
 
 char *
@@ -31,7 +30,7 @@ report_fsck_json(const struct daemon *d, bool start)
 
 	fsck_look(see, &j);
 	if (err < 0)
-		json_object_set_new(j, "error", json_string(err == -EBUSY ? "one is under way" : strerror(-err)));
+		json_object_set_new(j, "error", json_string(job_error(err, 0)));
 	char *text = json_dumps(j, JSON_INDENT(2));
 
 	json_decref(j);

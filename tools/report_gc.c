@@ -2,8 +2,8 @@
 #include <jansson.h>
 
 #include "meta/gc.h"
-#include "store/objstore.h"
 #include "tools/daemon.h"
+#include "tools/job.h"
 #include "tools/oncore.h"
 
 struct ask {
@@ -34,13 +34,11 @@ report_gc_json(const char *start, uint64_t age_s)
 	struct ask a = { .start = start != NULL, .opts = { .delete = start && !strcmp(start, "delete"), .age_s = age_s } };
 	int err = on_core(0, ask_core, &a);
 	const struct gc_report *r = &a.report;
-	const char *error = err == -EBUSY ? "one is under way" : err < 0 ? strerror(-err) :
-	                    r->err == -ECANCELED ? "the server ends" : r->err < 0 ? objstore_error(r->err) : NULL;
 
 	json_t *j = json_pack("{s:b, s:b, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s?}", "running", r->running, "delete",
 		r->opts.delete, "age_s", (json_int_t)r->opts.age_s, "scanned", count(&r->scanned), "valid", count(&r->valid),
 		"leaked", count(&r->leaked), "deleted", count(&r->deleted), "recent", count(&r->recent), "foreign",
-		count(&r->foreign), "error", error);
+		count(&r->foreign), "error", job_error(err, r->err));
 	char *text = json_dumps(j, JSON_INDENT(2));
 
 	json_decref(j);

@@ -7,7 +7,6 @@
 #include "meta/trash.h"
 #include "meta/trash_expire.h"
 #include "meta/usage.h"
-#include "store/objstore.h"
 #include "tools/metadata.h"
 #include "tools/trash_restore.h"
 #include "tools/trash_walk.h"
@@ -111,10 +110,10 @@ restored(const struct restore_report *r, void *arg)
 
 	for (uint64_t i = 0; i < MIN(r->nrefused, RESTORE_REFUSED); i++)
 		json_array_append_new(refused, json_pack("{s:o, s:s}", "path", text_json(r->refused[i].path), "why", why(r->refused[i].err)));
-	*j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:s?}", "running", r->running, "looked", (json_int_t)r->looked, "found",
+	*j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:s?}", "running", r->job.running, "looked", (json_int_t)r->looked, "found",
 		(json_int_t)r->found, "restored", (json_int_t)r->restored, "older", (json_int_t)r->older, "refused", (json_int_t)r->nrefused, "list",
-		refused, "error", r->err == -ECANCELED ? "the server ends" : r->err == -ENOENT ? "there is no such share; a path begins with it: /export/..." :
-		r->err < 0 ? strerror(-r->err) : NULL);
+		refused, "error", r->job.err == -ENOENT ? "there is no such share; a path begins with it: /export/..." :
+		job_error(0, r->job.err));
 }
 
 static json_t *
@@ -136,7 +135,7 @@ static char *
 dump(json_t *j, int err)
 {
 	if (err < 0)
-		json_object_set_new(j, "error", json_string(err == -EBUSY ? "one is under way" : strerror(-err)));
+		json_object_set_new(j, "error", json_string(job_error(err, 0)));
 	char *text = json_dumps(j, JSON_INDENT(2));
 
 	json_decref(j);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/trash_restore.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,10 +16,8 @@
 struct want { uint64_t second, ino; };
 
 static struct {
-	pthread_mutex_t lock;    /* of the report */
+	struct job job;
 	struct restore_report report;
-	pthread_t thread;
-	bool made, stopping;     /* thread is to be joined; it is to end */
 	const struct daemon *daemon;
 	char path[4096];
 	bool force;
@@ -31,30 +28,24 @@ static struct {
 	size_t nwant, cap;
 	uint64_t *seen;          /* hashes of places that were restored to: an open table */
 	size_t nslots;
-} job = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static bool
-is_stopping(void)
-{
-	return __atomic_load_n(&job.stopping, __ATOMIC_ACQUIRE);
-}
+} restoring = { .job = JOB_INIT };
 
 static void
 count(uint64_t *what)
 {
-	pthread_mutex_lock(&job.lock);
+	job_lock(&restoring.job);
 	++*what;
-	pthread_mutex_unlock(&job.lock);
+	job_unlock(&restoring.job);
 }
 
 static void
 refuse(const struct trash_item *it, int err)
 {
-	pthread_mutex_lock(&job.lock);
-	if (job.report.nrefused < RESTORE_REFUSED)
-		job.report.refused[job.report.nrefused] = (struct restore_refused){ strdup(origins_path(job.origins, it)), err };
-	job.report.nrefused++;
-	pthread_mutex_unlock(&job.lock);
+	job_lock(&restoring.job);
+	if (restoring.report.nrefused < RESTORE_REFUSED)
+		restoring.report.refused[restoring.report.nrefused] = (struct restore_refused){ strdup(origins_path(restoring.origins, it)), err };
+	restoring.report.nrefused++;
+	job_unlock(&restoring.job);
 }
 
 /* ---- one */
@@ -84,7 +75,7 @@ static int
 named(uint64_t dir, const char *name, uint32_t len, struct attr *a)
 {
 	uint8_t key[KV_KEY_MAX], val[DIRENT_BYTES];
-	const struct volume *v = &job.daemon->vol.vol;
+	const struct volume *v = &restoring.daemon->vol.vol;
 	struct dirent_rec d;
 	int res = kv_get_now(key, key_dirent(key, dir, name_hash(v->secret, name, len), name, len), val, sizeof(val));
 
@@ -120,7 +111,7 @@ home_of(const struct trash_item *it, struct attr *dir, int deep)
 		return err;
 	err = restore_to(&above, &up, false);
 	if (err == 0)
-		count(&job.report.restored);
+		count(&restoring.report.restored);
 	if (err != -EEXIST)
 		return err;
 	err = named(up.ino, above.rec.name, above.rec.name_len, dir);
@@ -131,14 +122,14 @@ home_of(const struct trash_item *it, struct attr *dir, int deep)
 static bool
 is_first(uint64_t dir, const struct trash_rec *r)
 {
-	uint64_t h = mix64(name_hash(job.daemon->vol.vol.secret, r->name, r->name_len) ^ mix64(dir)) | 1;
-	size_t at = h % job.nslots;
+	uint64_t h = mix64(name_hash(restoring.daemon->vol.vol.secret, r->name, r->name_len) ^ mix64(dir)) | 1;
+	size_t at = h % restoring.nslots;
 
-	while (job.seen[at] != 0 && job.seen[at] != h)
-		at = (at + 1) % job.nslots;
-	if (job.seen[at] == h)
+	while (restoring.seen[at] != 0 && restoring.seen[at] != h)
+		at = (at + 1) % restoring.nslots;
+	if (restoring.seen[at] == h)
 		return false;
-	job.seen[at] = h;
+	restoring.seen[at] = h;
 	return true;
 }
 
@@ -158,13 +149,13 @@ restore(const struct want *w)
 		return;
 	err = home_of(&it, &dir, 0);
 	if (err == 0 && !is_first(dir.ino, &it.rec)) {
-		count(&job.report.older);
+		count(&restoring.report.older);
 		return;
 	}
 	if (err == 0)
-		err = restore_to(&it, &dir, job.force);
+		err = restore_to(&it, &dir, restoring.force);
 	if (err == 0)
-		count(&job.report.restored);
+		count(&restoring.report.restored);
 	else if (a.type == FT_DIR && named(dir.ino, it.rec.name, it.rec.name_len, &there) == 0 && there.type == FT_DIR)
 		return; /* there is one: what was in it goes there */
 	else
@@ -176,37 +167,37 @@ restore(const struct want *w)
 static int
 add_want(uint64_t second, uint64_t ino)
 {
-	if (job.nwant == job.cap) {
-		size_t cap = 2 * job.cap + 64;
-		struct want *v = realloc(job.want, cap * sizeof(*v));
+	if (restoring.nwant == restoring.cap) {
+		size_t cap = 2 * restoring.cap + 64;
+		struct want *v = realloc(restoring.want, cap * sizeof(*v));
 
 		if (!v)
 			return -ENOMEM;
-		job.want = v;
-		job.cap = cap;
+		restoring.want = v;
+		restoring.cap = cap;
 	}
-	job.want[job.nwant++] = (struct want){ second, ino };
-	count(&job.report.found);
+	restoring.want[restoring.nwant++] = (struct want){ second, ino };
+	count(&restoring.report.found);
 	return 0;
 }
 
 static int
 see(void *arg, const struct trash_item *it)
 {
-	size_t len = strlen(job.path);
-	const char *path = origins_path(job.origins, it);
+	size_t len = strlen(restoring.path);
+	const char *path = origins_path(restoring.origins, it);
 
 	(void)arg;
-	count(&job.report.looked);
-	if (is_stopping())
+	count(&restoring.report.looked);
+	if (job_ending(&restoring.job))
 		return -ECANCELED;
-	return !strncmp(path, job.path, len) && (path[len] == '/' || path[len] == '\0') ? add_want(it->second, it->ino) : 0;
+	return !strncmp(path, restoring.path, len) && (path[len] == '/' || path[len] == '\0') ? add_want(it->second, it->ino) : 0;
 }
 
 static int
 find_all(void)
 {
-	const struct volume_open *v = &job.daemon->vol;
+	const struct volume_open *v = &restoring.daemon->vol;
 	struct trash_item from = { 0 };
 	struct attr a;
 	uint64_t ino;
@@ -214,45 +205,40 @@ find_all(void)
 	for (int i = 0; i < v->nshares && !from.share; i++) {
 		size_t len = strlen(v->shares[i].name);
 
-		if (!strncmp(job.path, v->shares[i].name, len) && (job.path[len] == '/' || job.path[len] == '\0'))
+		if (!strncmp(restoring.path, v->shares[i].name, len) && (restoring.path[len] == '/' || restoring.path[len] == '\0'))
 			from.share = v->shares[i].id;
 	}
 	if (!from.share)
 		return -ENOENT;
 	/* Where it is, or as it was. */
-	if (metadata_find(v, job.path, &ino) == 0 && metadata_attr(ino, &a) == 0 && trash_holds(&a))
+	if (metadata_find(v, restoring.path, &ino) == 0 && metadata_attr(ino, &a) == 0 && trash_holds(&a))
 		return add_want(trash_second(a.parent), ino);
 	return trash_walk(&from, see, NULL);
 }
 
-static void *
-run(void *arg)
+static int
+run(void)
 {
 	int err;
 
-	(void)arg;
-	job.origins = origins_new(&job.daemon->vol);
-	err = job.origins ? find_all() : -ENOMEM;
-	job.nslots = 2 * job.nwant + 64;
-	job.seen = err == 0 ? calloc(job.nslots, sizeof(*job.seen)) : NULL;
-	if (err == 0 && !job.seen)
+	restoring.origins = origins_new(&restoring.daemon->vol);
+	err = restoring.origins ? find_all() : -ENOMEM;
+	restoring.nslots = 2 * restoring.nwant + 64;
+	restoring.seen = err == 0 ? calloc(restoring.nslots, sizeof(*restoring.seen)) : NULL;
+	if (err == 0 && !restoring.seen)
 		err = -ENOMEM;
-	for (size_t i = job.nwant; err == 0 && i-- > 0;) {
-		restore(&job.want[i]);
-		if (is_stopping())
+	for (size_t i = restoring.nwant; err == 0 && i-- > 0;) {
+		restore(&restoring.want[i]);
+		if (job_ending(&restoring.job))
 			err = -ECANCELED;
 	}
-	free(job.seen);
-	free(job.want);
-	job.want = NULL;
-	job.nwant = job.cap = 0;
-	origins_free(job.origins);
-	pthread_mutex_lock(&job.lock);
-	log_info("trash: %lu of %lu restored, %lu refused", job.report.restored, job.report.found, job.report.nrefused);
-	job.report.err = err;
-	job.report.running = false;
-	pthread_mutex_unlock(&job.lock);
-	return NULL;
+	free(restoring.seen);
+	free(restoring.want);
+	restoring.want = NULL;
+	restoring.nwant = restoring.cap = 0;
+	origins_free(restoring.origins);
+	log_info("trash: %lu of %lu restored, %lu refused", restoring.report.restored, restoring.report.found, restoring.report.nrefused);
+	return err;
 }
 
 /* ---- from the admin thread */
@@ -260,12 +246,11 @@ run(void *arg)
 static void
 forget_last(void)
 {
-	if (job.made)
-		pthread_join(job.thread, NULL);
-	job.made = false;
-	for (uint64_t i = 0; i < MIN(job.report.nrefused, RESTORE_REFUSED); i++)
-		free(job.report.refused[i].path);
-	memset(&job.report, 0, sizeof(job.report));
+	job_lock(&restoring.job);
+	for (uint64_t i = 0; i < MIN(restoring.report.nrefused, RESTORE_REFUSED); i++)
+		free(restoring.report.refused[i].path);
+	memset(&restoring.report, 0, sizeof(restoring.report));
+	job_unlock(&restoring.job);
 }
 
 int
@@ -273,38 +258,32 @@ trash_restore_start(const struct daemon *d, const char *path, bool force)
 {
 	size_t len = strlen(path);
 
-	pthread_mutex_lock(&job.lock);
-	bool busy = job.report.running;
-
-	pthread_mutex_unlock(&job.lock);
-	if (busy)
+	if (job_ready(&restoring.job) < 0)
 		return -EBUSY;
 	while (len > 1 && path[len - 1] == '/')
 		len--;
-	if (len >= sizeof(job.path))
+	if (len >= sizeof(restoring.path))
 		return -ENAMETOOLONG;
 	forget_last();
-	memcpy(job.path, path, len);
-	job.path[len] = '\0';
-	job.daemon = d;
-	job.force = force;
-	job.report.running = true;
-	job.made = pthread_create(&job.thread, NULL, run, NULL) == 0;
-	job.report.running = job.made;
-	return job.made ? 0 : -EAGAIN;
+	memcpy(restoring.path, path, len);
+	restoring.path[len] = '\0';
+	restoring.daemon = d;
+	restoring.force = force;
+	return job_start(&restoring.job, run);
 }
 
 void
 trash_restore_stop(void)
 {
-	__atomic_store_n(&job.stopping, true, __ATOMIC_RELEASE);
+	job_stop(&restoring.job);
 	forget_last();
 }
 
 void
 trash_restore_look(void (*see_report)(const struct restore_report *r, void *arg), void *arg)
 {
-	pthread_mutex_lock(&job.lock);
-	see_report(&job.report, arg);
-	pthread_mutex_unlock(&job.lock);
+	job_lock(&restoring.job);
+	restoring.report.job = restoring.job.state;
+	see_report(&restoring.report, arg);
+	job_unlock(&restoring.job);
 }

@@ -10,6 +10,7 @@
 #define TOOLS_TRASH_RESTORE_H
 
 #include "tools/daemon.h"
+#include "tools/job.h"
 
 #define RESTORE_REFUSED 100 /* so many are told; the others are counted */
 
@@ -19,8 +20,7 @@ struct restore_refused {
 };
 
 struct restore_report {
-	bool running;
-	int err;                 /* why the last one ended early; 0: it did not */
+	struct job_state job;
 	uint64_t looked, found, restored;
 	uint64_t older;          /* versions of the same path that stay */
 	uint64_t nrefused;

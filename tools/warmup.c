@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/warmup.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -44,10 +43,8 @@ struct page {
 };
 
 static struct {
-	pthread_mutex_t lock;    /* of the report */
+	struct job job;
 	struct warmup_report report;
-	pthread_t thread;
-	bool made, stopping;     /* thread is to be joined; it is to end */
 	const struct daemon *daemon;
 	struct fref from;        /* where it began; ino 0: at all shares */
 	/* the thread's own */
@@ -59,22 +56,16 @@ static struct {
 	struct level *level;
 	uint32_t nlevels, cap;
 	struct page page;
-} warm = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static bool
-is_stopping(void)
-{
-	return __atomic_load_n(&warm.stopping, __ATOMIC_ACQUIRE);
-}
+} warm = { .job = JOB_INIT };
 
 static void
 count(uint64_t files, uint64_t dirs, uint64_t bytes)
 {
-	pthread_mutex_lock(&warm.lock);
+	job_lock(&warm.job);
 	warm.report.files += files;
 	warm.report.dirs += dirs;
 	warm.report.bytes += bytes;
-	pthread_mutex_unlock(&warm.lock);
+	job_unlock(&warm.job);
 }
 
 /* Once a file, whose READs follow each other. */
@@ -87,11 +78,11 @@ failed(uint64_t ino, int err)
 		return;
 	warm.bad = ino;
 	path = warm.report.errors == 0 ? metadata_path(&warm.daemon->vol, ino) : NULL; /* only this thread counts */
-	pthread_mutex_lock(&warm.lock);
+	job_lock(&warm.job);
 	if (path)
 		snprintf(warm.report.first, sizeof(warm.report.first), "%.400s: %.100s", path, objstore_error(err));
 	warm.report.errors++;
-	pthread_mutex_unlock(&warm.lock);
+	job_unlock(&warm.job);
 	free(path);
 }
 
@@ -156,7 +147,7 @@ read_done(const struct want *w, const struct ask *a, bool again)
 static void
 settle(void)
 {
-	for (int tries = 0; warm.nwants > 0 && !is_stopping(); tries++) {
+	for (int tries = 0; warm.nwants > 0 && !job_ending(&warm.job); tries++) {
 		int left = 0;
 
 		if (tries > 0)
@@ -173,7 +164,7 @@ settle(void)
 static void
 read_file(const struct fref *f, uint64_t size)
 {
-	for (uint64_t off = 0; off < size && !is_stopping(); off += FILE_IO_MAX) {
+	for (uint64_t off = 0; off < size && !job_ending(&warm.job); off += FILE_IO_MAX) {
 		warm.want[warm.nwants++] = (struct want){ .f = *f, .off = off, .count = (uint32_t)MIN(FILE_IO_MAX, size - off) };
 		if (warm.nwants == warm.reads)
 			settle();
@@ -271,7 +262,7 @@ go_on(void)
 
 	if (res < 0)
 		failed(warm.level[deep].f.ino, res);
-	for (uint32_t n = 0; res >= 0 && n < warm.page.n && !is_stopping(); n++) {
+	for (uint32_t n = 0; res >= 0 && n < warm.page.n && !job_ending(&warm.job); n++) {
 		struct level *l = &warm.level[deep];
 		int down;
 
@@ -308,18 +299,17 @@ warm_all_of(const struct fref *f)
 		res = go_down(f);
 	if (res < 0)
 		failed(f->ino, res);
-	while (warm.nlevels > 0 && !is_stopping())
+	while (warm.nlevels > 0 && !job_ending(&warm.job))
 		go_on();
 	warm.nlevels = 0;
 	settle();
 }
 
-static void *
-run(void *arg)
+static int
+run(void)
 {
 	const struct volume_open *v = &warm.daemon->vol;
 
-	(void)arg;
 	if (warm.from.ino)
 		warm_all_of(&warm.from);
 	for (int i = 0; !warm.from.ino && i < v->nshares; i++)
@@ -329,24 +319,12 @@ run(void *arg)
 	warm.level = NULL;
 	warm.ask = NULL;
 	warm.cap = 0;
-	pthread_mutex_lock(&warm.lock);
 	log_info("warmup: %lu files, %lu bytes, %lu errors%s", warm.report.files, warm.report.bytes, warm.report.errors,
-		is_stopping() ? "; ended early" : "");
-	warm.report.err = is_stopping() ? -ECANCELED : 0;
-	warm.report.running = false;
-	pthread_mutex_unlock(&warm.lock);
-	return NULL;
+		job_ending(&warm.job) ? "; ended early" : "");
+	return job_ending(&warm.job) ? -ECANCELED : 0;
 }
 
 /* ---- from the admin thread */
-
-static void
-join_last(void)
-{
-	if (warm.made)
-		pthread_join(warm.thread, NULL);
-	warm.made = false;
-}
 
 static int
 find(const char *path, struct fref *f)
@@ -367,17 +345,12 @@ warmup_start(const struct daemon *d, const char *path, int reads)
 	struct fref from = { 0 };
 	int err;
 
-	pthread_mutex_lock(&warm.lock);
-	bool busy = warm.report.running;
-
-	pthread_mutex_unlock(&warm.lock);
-	if (busy)
+	if (job_ready(&warm.job) < 0)
 		return -EBUSY;
 	warm.daemon = d;
 	err = path ? find(path, &from) : 0;
 	if (err < 0)
 		return err;
-	join_last();
 	warm.reads = MAX(1, MIN(MIN(reads, room), WARMUP_READS_MAX));
 	warm.ask = calloc((size_t)warm.reads, sizeof(*warm.ask));
 	if (!warm.ask)
@@ -385,33 +358,32 @@ warmup_start(const struct daemon *d, const char *path, int reads)
 	warm.from = from;
 	warm.nwants = 0;
 	warm.bad = 0;
-	__atomic_store_n(&warm.stopping, false, __ATOMIC_RELEASE);
-	warm.report = (struct warmup_report){ .running = true };
-	warm.made = pthread_create(&warm.thread, NULL, run, NULL) == 0;
-	if (warm.made)
-		return 0;
-	warm.report.running = false;
-	free(warm.ask);
-	return -EAGAIN;
+	job_lock(&warm.job);
+	warm.report = (struct warmup_report){ 0 };
+	job_unlock(&warm.job);
+	err = job_start(&warm.job, run);
+	if (err < 0)
+		free(warm.ask);
+	return err;
 }
 
 void
 warmup_cancel(void)
 {
-	__atomic_store_n(&warm.stopping, true, __ATOMIC_RELEASE);
+	job_cancel(&warm.job);
 }
 
 void
 warmup_stop(void)
 {
-	warmup_cancel();
-	join_last();
+	job_stop(&warm.job);
 }
 
 void
 warmup_look(struct warmup_report *r)
 {
-	pthread_mutex_lock(&warm.lock);
+	job_lock(&warm.job);
 	*r = warm.report;
-	pthread_mutex_unlock(&warm.lock);
+	r->job = warm.job.state;
+	job_unlock(&warm.job);
 }

@@ -11,13 +11,13 @@
 #define TOOLS_WARMUP_H
 
 #include "tools/daemon.h"
+#include "tools/job.h"
 
 #define WARMUP_READS     16  /* at a time, where nobody says how many */
 #define WARMUP_READS_MAX 64
 
 struct warmup_report {
-	bool running;
-	int err;              /* why it ended early; 0: it did not */
+	struct job_state job;
 	uint64_t files, dirs, bytes;
 	uint64_t errors;      /* files and directories that could not be read whole */
 	char first[512];      /* the first of them, and why */
