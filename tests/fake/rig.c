@@ -154,6 +154,18 @@ rig_copy(const char *from, const char *to)
 	shell(cmd);
 }
 
+size_t
+rig_differs(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	size_t i = 0;
+
+	if (memcmp(a, b, n) == 0)
+		return n;
+	while (a[i] == b[i])
+		i++;
+	return i;
+}
+
 void
 rig_break_mlog(const char *from)
 {

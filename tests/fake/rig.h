@@ -34,6 +34,12 @@ void rig_dir_remove(void);
 /* Copies a directory as it is now: what a kill -9 at this instant would leave. */
 void rig_copy(const char *from, const char *to);
 
+/*
+ * Where two runs of n bytes differ first; n: nowhere.  For files of megabytes, of which an assertion for each byte would
+ * take most of a test's time.
+ */
+size_t rig_differs(const uint8_t *a, const uint8_t *b, size_t n);
+
 /* Points the open segments of the metadata log at a device without room; what a broken disk looks like. */
 void rig_break_mlog(const char *dir);
 

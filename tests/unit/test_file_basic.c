@@ -11,10 +11,12 @@ static uint8_t out[4 * MIB], in[4 * MIB];
 static void
 check_bytes(struct fref f, uint64_t off, const uint8_t *want, uint32_t len)
 {
+	size_t i;
+
 	memset(in, 0xaa, len);
 	cr_assert(eq(int, data_read(f, off, in, len), (int)len));
-	for (uint32_t i = 0; i < len; i++)
-		cr_assert(in[i] == want[i], "byte %lu is %02x, not %02x", off + i, in[i], want[i]);
+	i = rig_differs(in, want, len);
+	cr_assert(i == len, "byte %lu is %02x, not %02x", off + i, in[i], want[i]);
 }
 
 Test(file, written_bytes_are_read_before_and_after_the_upload)

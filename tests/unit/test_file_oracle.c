@@ -68,11 +68,12 @@ do_read(struct model *m, uint64_t off, uint32_t len)
 {
 	uint32_t want = off < m->size ? (uint32_t)MIN(len, m->size - off) : 0;
 	int got = data_read(m->f, m->base + off, m->got, len);
+	size_t i;
 
 	cr_assert(got == (int)want, "seed %lu: read %d instead of %u at %lu of %lu", run_seed, got, want, off, m->size);
-	for (uint32_t i = 0; i < want; i++)
-		cr_assert(m->got[i] == m->bytes[off + i], "seed %lu: ino %lu byte %lu is %02x, not %02x (%lu writes, size %lu)",
-		          run_seed, m->f.ino, m->base + off + i, m->got[i], m->bytes[off + i], m->writes, m->size);
+	i = rig_differs(m->got, m->bytes + off, want);
+	cr_assert(i == want, "seed %lu: ino %lu byte %lu is %02x, not %02x (%lu writes, size %lu)",
+	          run_seed, m->f.ino, m->base + off + i, m->got[i], m->bytes[off + i], m->writes, m->size);
 	m->reads++;
 }
 
