@@ -88,14 +88,14 @@ beside 3 trash     tests/cli/trash.py --binary $release
 beside 3 tidy-s3   tests/cli/tidy.py --binary $release --s3
 beside 3 sealed    tests/cli/sealed.py --binary $debug
 beside 2 e2e-asan  env SLOW=6 tests/e2e/run.sh --binary $asan --quick
-beside 2 powercut  tests/crash/run.sh --binary $debug --rounds 60 --powercut --seed 2
+beside 3 crash     tests/crash/run.sh --binary $debug --rounds 140 --seed 1
+beside 3 powercut  tests/crash/run.sh --binary $debug --rounds 60 --powercut --seed 2
 suite unit         build BUILD=debug unit
 suite unit-asan    build BUILD=debug SAN=address,undefined unit
 suite stress-tsan  build BUILD=debug SAN=thread stress
 suite fuzz-replay  build BUILD=debug SAN=address,undefined fuzz-replay
 suite cli          tests/cli/run.sh --binary $release
 suite bench        tests/cli/bench.sh --binary $release
-suite crash        tests/crash/run.sh --binary $debug --rounds 140 --seed 1
 suite load         tests/load/run.sh --binary $release
 suite coherence    tests/coherence/run.sh --binary $release
 suite benchmarks   build bench-check
