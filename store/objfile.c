@@ -190,18 +190,19 @@ move_into_place(struct objfile *s, struct tmp *t, struct obj_req *r)
 	for (int try = 0;; try++) {
 		int err = objdir_make(&s->dirs, r->name);
 
-		if (err < 0)
-			return err;
-		crash_point("objfile.before_rename");
-		if (r->exclusive)
-			err = linkat(s->tmp, t->name, s->root, r->name, 0);
-		else
-			err = renameat(s->tmp, t->name, s->root, r->name);
-		if (err == 0)
-			break;
-		/* Once more from the top: a directory that we knew is gone. */
-		if (errno != ENOENT || try > 0)
-			return errno == ENOENT ? -EIO : -errno;
+		if (err == 0) {
+			crash_point("objfile.before_rename");
+			if (r->exclusive)
+				err = linkat(s->tmp, t->name, s->root, r->name, 0);
+			else
+				err = renameat(s->tmp, t->name, s->root, r->name);
+			if (err == 0)
+				break;
+			err = -errno;
+		}
+		/* Once more from the top: a directory that we knew is gone, or was none. */
+		if ((err != -ENOENT && err != -ENOTDIR) || try > 0)
+			return err == -ENOENT ? -EIO : err;
 		objdir_forget(&s->dirs, r->name);
 	}
 	if (r->exclusive)

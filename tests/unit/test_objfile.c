@@ -464,6 +464,21 @@ Test(objfile, directories_come_back)
 	cr_assert(eq(int, memcmp(q, "six", 3), 0));
 }
 
+/* A file stood where a directory was, which nobody had made again when it was taken away. */
+Test(objfile, a_file_where_a_directory_was)
+{
+	char path[160];
+
+	cr_assert(eq(int, put(NAME, "one", 3), 0));
+	remove_tree("export");
+	snprintf(path, sizeof(path), "%s/export", dir);
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	for (int i = 0; i < 3; i++)
+		cr_assert(lt(int, put(NAME, "two", 3), 0));
+	unlink(path);
+	cr_assert(eq(int, put("export/chunks/0B/0/11_0_65536", "six", 3), 0));
+}
+
 #define MANY 64
 
 struct many {
