@@ -221,6 +221,8 @@ struct file_stats {
 	double upload_rate;       /* bytes/s, as it was at upload_rate_ns: read it with file_upload_rate */
 	uint64_t upload_rate_ns;
 	bool away;                /* the last attempt to upload has failed */
+	bool journal_broken;      /* it takes no more writes */
+	uint64_t room_ns;         /* since when writers wait for room in the journal (reactor_now_ns); 0: none does */
 };
 #define FILE_RATE_NS (5 * (uint64_t)1000000000)
 /* A moving average over some FILE_RATE_NS, at the instant now_ns (CLOCK_MONOTONIC). */

@@ -40,6 +40,7 @@ file_stats(int core)
 	s->cache_misses = cache->misses;
 	s->cache_bytes = cache->frames * FRAME_BYTES;
 	journal_usage(cores[core]->journal, &s->journal_used_bytes, &s->journal_bytes);
+	s->journal_broken = journal_is_broken(cores[core]->journal);
 	return s;
 }
 

@@ -78,6 +78,7 @@ room_there(struct op *op)
 {
 	(void)op;
 	mine.room_asked = false;
+	file_count()->room_ns = 0;
 	write_kick();
 }
 
@@ -134,6 +135,8 @@ await_room(uint32_t bytes)
 		mine.room_asked = true;
 		if (journal_wait_room(file_journal(), bytes, &mine.room) == OP_DONE)
 			mine.room_asked = false;
+		else
+			file_count()->room_ns = reactor_now_ns();
 	}
 	/* Extents and groups come free without a word. */
 	if (mine.poll.slot == 0)

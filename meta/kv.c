@@ -376,4 +376,9 @@ kv_stats(struct kv_stats *out)
 	kv_apply_stats(out);
 	out->cache_bytes = rocksdb_cache_get_usage(kv.cache);
 	rocksdb_property_int(kv.db, "rocksdb.cur-size-all-mem-tables", &out->memtable_bytes);
+	rocksdb_property_int(kv.db, "rocksdb.total-sst-files-size", &out->table_bytes);
+	rocksdb_property_int(kv.db, "rocksdb.estimate-num-keys", &out->keys);
+	rocksdb_property_int(kv.db, "rocksdb.estimate-pending-compaction-bytes", &out->compaction_bytes);
+	if (mlog_is_broken())
+		out->error = -EIO;
 }

@@ -114,6 +114,8 @@ struct kv_stats {
 	uint64_t gets, get_misses, writes, syncs, sync_ns, cache_bytes, memtable_bytes, log_bytes;
 	uint64_t stalls; /* writes that had to wait for RocksDB or for room in the log, on a worker */
 	uint64_t pending_bytes, applied_groups;
+	uint64_t table_bytes, keys, compaction_bytes; /* RocksDB's files; its estimates of keys, and of bytes to be compacted */
+	int error; /* what RocksDB says while it takes no changes, or -EIO after a failed write of the log; 0: all is well */
 };
 void kv_stats(struct kv_stats *out);
 

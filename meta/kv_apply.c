@@ -512,5 +512,6 @@ kv_apply_stats(struct kv_stats *out)
 	pthread_mutex_lock(&ap.lock);
 	out->pending_bytes = ap.soon.gathers->bytes + ap.soon.applies->bytes;
 	out->applied_groups = ap.groups;
+	out->error = ap.err;
 	pthread_mutex_unlock(&ap.lock);
 }

@@ -122,6 +122,8 @@ call_account(struct nfs_call *c, const uint8_t *results)
 		bytes = c->u.write.count;
 	c->at.queued_ns = stamp(c->home);
 	stats_answered(call_stats(c), &c->at, error, bytes);
+	if (error)
+		stats_error(call_stats(c), get_be32(results));
 	PROBE_CALL_REPLY(c->xid, c->proc->stat, c->res, c->at.queued_ns - c->at.start_ns);
 }
 

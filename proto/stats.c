@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/stats.h"
 
+#include "proto/nfs3.h"
+
+#define STATUS(word) { NFS3ERR_##word, #word }
+static const struct {
+	uint32_t status;
+	const char *name;
+} statuses[STATS_STATUSES - 1] = {
+	STATUS(PERM), STATUS(NOENT), STATUS(IO), STATUS(NXIO), STATUS(ACCES), STATUS(EXIST), STATUS(XDEV), STATUS(NODEV), STATUS(NOTDIR),
+	STATUS(ISDIR), STATUS(INVAL), STATUS(FBIG), STATUS(NOSPC), STATUS(ROFS), STATUS(MLINK), STATUS(NAMETOOLONG), STATUS(NOTEMPTY),
+	STATUS(DQUOT), STATUS(STALE), STATUS(BADHANDLE), STATUS(NOT_SYNC), STATUS(BAD_COOKIE), STATUS(NOTSUPP), STATUS(TOOSMALL),
+	STATUS(SERVERFAULT), STATUS(BADTYPE), STATUS(JUKEBOX),
+};
+
 /* Two cores' clocks may differ by a little. */
 static uint64_t
 between(uint64_t then_ns, uint64_t now_ns)
@@ -25,6 +38,23 @@ stats_answered(struct proc_stats *s, const struct stats_stamps *at, bool error, 
 		hist_record(&s->time[STATS_REPLY], between(at->ran_ns, at->queued_ns));
 }
 
+/* MOUNT's numbers are NFS's where it has them. */
+void
+stats_error(struct proc_stats *s, uint32_t status)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(statuses) && statuses[i].status != status)
+		i++;
+	stats_add(&s->error[i], 1);
+}
+
+const char *
+stats_status_name(int i)
+{
+	return i < (int)ARRAY_LEN(statuses) ? statuses[i].name : "other";
+}
+
 void
 stats_sent(struct proc_stats *s, const struct stats_stamps *at, uint64_t now_ns)
 {
@@ -47,6 +77,8 @@ stats_sum(struct proto_stats *sum, const struct proto_stats *from)
 		a->calls += seen(&b->calls);
 		a->errors += seen(&b->errors);
 		a->bytes += seen(&b->bytes);
+		for (int k = 0; k < STATS_STATUSES; k++)
+			a->error[k] += seen(&b->error[k]);
 		for (int k = 0; k < STATS_TIMES; k++)
 			hist_merge(&a->time[k], &b->time[k]);
 	}

@@ -25,9 +25,13 @@ enum stats_time {
 	STATS_TIMES
 };
 
+/* Statuses that are told apart: those of nfs3.h, and one for all others. */
+#define STATS_STATUSES 28
+
 struct proc_stats {
 	uint64_t calls;              /* answered; those of time[STATS_TOTAL] */
 	uint64_t errors;             /* answered with a status other than OK */
+	uint64_t error[STATS_STATUSES]; /* of these, by stats_status_name */
 	uint64_t bytes;              /* payload of READ and WRITE */
 	struct hist time[STATS_TIMES];
 };
@@ -59,12 +63,16 @@ struct stats_stamps {
 
 /* Its reply is queued. */
 void stats_answered(struct proc_stats *s, const struct stats_stamps *at, bool error, uint64_t bytes);
+/* ... and it was an error: nfsstat3 or mountstat3, as the client hears it. */
+void stats_error(struct proc_stats *s, uint32_t status);
 /* Its reply is sent. */
 void stats_sent(struct proc_stats *s, const struct stats_stamps *at, uint64_t now_ns);
 /* Adds `from` (another thread's) to the sum. */
 void     stats_sum(struct proto_stats *sum, const struct proto_stats *from);
 /* "READ", "MNT"; index into proc[]. */
 const char *stats_proc_name(int proc);
+/* "NOENT", "JUKEBOX", ..., "other"; index into error[]. */
+const char *stats_status_name(int i);
 /* "total", "queue", ... */
 const char *stats_time_name(enum stats_time t);
 

@@ -19,6 +19,7 @@
 static const char *const names[] = { "error", "warn", "info", "debug" };
 static _Atomic int max_level = LOG_INFO;
 static _Atomic unsigned dropped;
+static _Atomic uint64_t counts[ARRAY_LEN(names)], left_out;
 
 /* What a thread has said in this second. */
 static __thread struct {
@@ -51,6 +52,7 @@ emit(const char *line, size_t len)
 	    write(STDERR_FILENO, line, len) == (ssize_t)len)
 		return;
 	atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&left_out, 1, memory_order_relaxed);
 }
 
 static size_t
@@ -96,6 +98,7 @@ is_too_much(enum log_level level)
 	if (level == LOG_DEBUG || said.lines++ < LOG_LINES_A_SECOND)
 		return false;
 	said.more++;
+	atomic_fetch_add_explicit(&left_out, 1, memory_order_relaxed);
 	return true;
 }
 
@@ -112,6 +115,18 @@ log_turn(struct log_limit *l, uint64_t every_ns, uint64_t *unsaid)
 	return true;
 }
 
+uint64_t
+log_count(enum log_level level)
+{
+	return atomic_load_explicit(&counts[level], memory_order_relaxed);
+}
+
+uint64_t
+log_left_out(void)
+{
+	return atomic_load_explicit(&left_out, memory_order_relaxed);
+}
+
 void
 log_at(enum log_level level, const char *fmt, ...)
 {
@@ -121,6 +136,7 @@ log_at(enum log_level level, const char *fmt, ...)
 
 	if ((int)level > atomic_load_explicit(&max_level, memory_order_relaxed) || is_too_much(level))
 		return;
+	atomic_fetch_add_explicit(&counts[level], 1, memory_order_relaxed);
 	lost = atomic_exchange_explicit(&dropped, 0, memory_order_relaxed);
 	if (lost > 0) {
 		int n = snprintf(line, sizeof(line), "(%u log lines dropped: stderr was full)\n", lost);

@@ -25,6 +25,10 @@ struct log_limit {
 bool log_turn(struct log_limit *l, uint64_t every_ns, uint64_t *unsaid);
 void log_at(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Lines said of a level; of all levels what was left out, or dropped because nobody read stderr. */
+uint64_t log_count(enum log_level level);
+uint64_t log_left_out(void);
+
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_at(LOG_WARN, __VA_ARGS__)
 #define log_info(...)  log_at(LOG_INFO, __VA_ARGS__)

@@ -159,6 +159,12 @@ journal_usage(const struct journal *j, uint64_t *used, uint64_t *total)
 	*total = MAX(j->opts.bytes, j->total_bytes);
 }
 
+bool
+journal_is_broken(const struct journal *j)
+{
+	return __atomic_load_n(&j->err, __ATOMIC_RELAXED) < 0;
+}
+
 void
 jring_add(struct journal *j, struct jseg *s)
 {

@@ -18,6 +18,12 @@ objstore_fini(struct objstore *s, int core)
 		s->ops->fini(s, core);
 }
 
+int
+objstore_health(const struct objstore *s)
+{
+	return s->ops->health ? s->ops->health(s) : 0;
+}
+
 bool
 objstore_name_ok(const char *name)
 {

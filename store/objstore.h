@@ -83,6 +83,8 @@ struct objstore_ops {
 	void (*fini)(struct objstore *s, int core);
 	/* Blocking; NULL: unlimited. */
 	int (*space)(struct objstore *s, uint64_t *total, uint64_t *free_bytes);
+	/* Any thread, no request; NULL: it is always there. */
+	int (*health)(const struct objstore *s);
 	void (*close)(struct objstore *s);
 };
 
@@ -109,6 +111,11 @@ int objstore_open(struct objstore **out, const char *url, bool create, char why[
  */
 int  objstore_init(struct objstore *s, int core, char why[256]);
 void objstore_fini(struct objstore *s, int core);
+/*
+ * Any thread, without a request: 0, or what those of the last minute were told: -E_JUKEBOX away, -EACCES it refuses us.
+ * Who asks nothing for a minute does not know any more.
+ */
+int  objstore_health(const struct objstore *s);
 /* What the result of a request means, in words. */
 const char *objstore_error(int err);
 /* No request may be under way. */

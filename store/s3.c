@@ -234,6 +234,7 @@ static const struct objstore_ops s3_ops = {
 	.list = s3_list,
 	.init = s3_init,
 	.fini = s3_fini,
+	.health = s3_health,
 	.close = s3_close,
 };
 

@@ -42,6 +42,7 @@ s3_health_bad(struct s3 *s, enum s3_health what, const char *why)
 	uint64_t now = reactor_now_ns(), since = atomic_load_explicit(&s->health_since_ns, memory_order_relaxed), said;
 	int was = atomic_load_explicit(&s->health, memory_order_relaxed);
 
+	atomic_store_explicit(&s->last_bad_ns, now, memory_order_relaxed);
 	if (was != (int)what) {
 		if (what == S3_AWAY && now - atomic_load_explicit(&s->last_good_ns, memory_order_relaxed) < RECENT_NS)
 			return;
@@ -76,6 +77,17 @@ s3_health_failed(struct s3 *s, const char *why)
 	if (began != 0 && bad >= FAILED_LEAST)
 		log_warn("%s: %" PRIu64 " of %" PRIu64 " requests of the last %" PRIu64 " s failed, this one by: %s", s->base.url,
 		         bad, bad + good, (uint64_t)((now - began) / SECOND), why);
+}
+
+int
+s3_health(const struct objstore *base)
+{
+	const struct s3 *s = container_of(base, struct s3, base);
+	int health = atomic_load_explicit(&s->health, memory_order_relaxed);
+
+	if (health == S3_UP || reactor_now_ns() - atomic_load_explicit(&s->last_bad_ns, memory_order_relaxed) > AGAIN_NS)
+		return 0;
+	return health == S3_AWAY ? -E_JUKEBOX : -EACCES;
 }
 
 bool

@@ -51,7 +51,7 @@ struct s3 {
 	_Atomic bool no_crc;    /* it took a PUT without a word about its CRC32C */
 	/* s3_health.c */
 	_Atomic int health;
-	_Atomic uint64_t health_since_ns, last_good_ns;
+	_Atomic uint64_t health_since_ns, last_good_ns, last_bad_ns;
 	_Atomic bool said;                /* that it is not up */
 	_Atomic uint64_t said_ns;         /* when that was last said */
 	_Atomic uint64_t minute_ns;       /* the summary counts from here; 0: nothing failed yet */
@@ -190,6 +190,7 @@ void s3_reload(struct s3_request *q);
 void s3_request_reloaded(struct s3_request *q);
 
 /* s3_health.c: what a request met.  `why` is for the log. */
+int  s3_health(const struct objstore *base); /* objstore_health */
 void s3_health_good(struct s3 *s);
 void s3_health_bad(struct s3 *s, enum s3_health what, const char *why);
 /* An attempt failed and is perhaps made again. */

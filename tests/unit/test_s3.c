@@ -281,6 +281,8 @@ Test(s3, get_refused)
 		say(good_range());
 		cr_expect(eq(int, get(2, 4), of[i].res), "%s", of[i].what);
 		cr_expect(eq(int, http_fake.requests, 1), "%s", of[i].what);
+		if (of[i].res == -EACCES)
+			cr_expect(eq(int, objstore_health(store), -EACCES), "%s", of[i].what);
 	}
 }
 
@@ -307,10 +309,12 @@ Test(s3, away)
 	open_store();
 	cr_expect(eq(int, get(2, 4), -E_JUKEBOX));
 	cr_expect(lt(int, 2, http_fake.requests));
+	cr_expect(eq(int, objstore_health(store), -E_JUKEBOX));
 	/* And back. */
 	nscript = 0;
 	say(good_range());
 	cr_expect(eq(int, get(2, 4), 0));
+	cr_expect(eq(int, objstore_health(store), 0));
 }
 
 Test(s3, no_connection)

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include "proto/nfs3.h"
 #include "proto/stats.h"
 
 static struct proto_stats a, sum;
@@ -65,6 +66,25 @@ Test(stats, no_time_is_negative)
 	stats_sent(&a.proc[0], &at, 96);
 	for (int t = 0; t < STATS_TIMES; t++)
 		cr_assert(eq(u64, a.proc[0].time[t].sum, 0));
+}
+
+Test(stats, errors_are_told_apart)
+{
+	int noent = 0, other = 0;
+
+	stats_error(&a.proc[3], NFS3ERR_NOENT);
+	stats_error(&a.proc[3], NFS3ERR_NOENT);
+	stats_error(&a.proc[3], 4711);
+	stats_sum(&sum, &a);
+	for (int i = 0; i < STATS_STATUSES; i++) {
+		bool is_noent = !strcmp(stats_status_name(i), "NOENT"), is_other = !strcmp(stats_status_name(i), "other");
+
+		noent += is_noent;
+		other += is_other;
+		cr_assert(eq(u64, sum.proc[3].error[i], is_noent ? 2 : is_other));
+	}
+	cr_assert(eq(int, noent, 1));
+	cr_assert(eq(int, other, 1));
 }
 
 Test(stats, names)
