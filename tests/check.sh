@@ -85,6 +85,7 @@ beside 3 s3-v2     env SLOW=2 tests/s3/run.sh --binary build/release-none-libs3/
 beside 1 e2e       env SLOW=3 tests/e2e/run.sh --binary $release --small --skip restart
 beside 3 tidy      tests/cli/tidy.py --binary $release
 beside 3 trash     tests/cli/trash.py --binary $release
+beside 3 metrics   tests/cli/metrics.py --binary $release
 beside 3 tidy-s3   tests/cli/tidy.py --binary $release --s3
 beside 3 sealed    tests/cli/sealed.py --binary $debug
 beside 2 e2e-asan  env SLOW=6 tests/e2e/run.sh --binary $asan --quick

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <microhttpd.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -13,22 +14,33 @@
 #include "tools/pending.h"
 #include "tools/trash_restore.h"
 #include "tools/warmup.h"
+#include "tools/web.h"
 
 static struct {
-	struct MHD_Daemon *http;
+	struct MHD_Daemon *http, *web;
+	pthread_mutex_t reports; /* which of the two threads is at one; they keep sums in static memory */
 	const struct daemon *daemon;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-} admin;
+} admin = { .reports = PTHREAD_MUTEX_INITIALIZER };
+
+static enum MHD_Result
+answer_as(struct MHD_Connection *conn, unsigned status, const char *type, char *body)
+{
+	if (!body)
+		return MHD_NO;
+	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_FREE);
+
+	MHD_add_response_header(r, "Content-Type", type);
+	MHD_add_response_header(r, "Cache-Control", "no-store");
+	enum MHD_Result res = MHD_queue_response(conn, status, r);
+	MHD_destroy_response(r);
+	return res;
+}
 
 static enum MHD_Result
 answer(struct MHD_Connection *conn, unsigned status, char *body)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_FREE);
-
-	MHD_add_response_header(r, "Content-Type", "application/json");
-	enum MHD_Result res = MHD_queue_response(conn, status, r);
-	MHD_destroy_response(r);
-	return res;
+	return answer_as(conn, status, "application/json", body);
 }
 
 /* What stands behind NAME= in the URL; NULL: it does not. */
@@ -154,6 +166,15 @@ static const struct page {
 };
 
 static enum MHD_Result
+report(struct MHD_Connection *conn, char *(*json)(const struct daemon *d))
+{
+	pthread_mutex_lock(&admin.reports);
+	char *body = json(admin.daemon);
+	pthread_mutex_unlock(&admin.reports);
+	return answer(conn, MHD_HTTP_OK, body);
+}
+
+static enum MHD_Result
 on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
            const char *data, size_t *data_len, void **state)
 {
@@ -164,8 +185,25 @@ on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *
 			return asks[i].answer(conn);
 	for (size_t i = 0; i < ARRAY_LEN(pages) && !strcmp(method, "GET"); i++)
 		if (!strcmp(url, pages[i].url))
-			return answer(conn, MHD_HTTP_OK, pages[i].json(admin.daemon));
+			return report(conn, pages[i].json);
 	return answer(conn, MHD_HTTP_NOT_FOUND, strdup("{\"error\": \"there is no such page\"}\n"));
+}
+
+/* For reading only, whoever asks. */
+static enum MHD_Result
+on_web(void *unused, struct MHD_Connection *conn, const char *url, const char *method, const char *version, const char *data,
+       size_t *data_len, void **state)
+{
+	struct web_reply r;
+
+	(void)unused, (void)version, (void)data, (void)state;
+	*data_len = 0;
+	if (strcmp(method, MHD_HTTP_METHOD_GET) && strcmp(method, MHD_HTTP_METHOD_HEAD))
+		return answer_as(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", strdup("GET or HEAD, please\n"));
+	pthread_mutex_lock(&admin.reports);
+	web_get(admin.daemon, url, &r);
+	pthread_mutex_unlock(&admin.reports);
+	return answer_as(conn, r.status, r.type, r.body);
 }
 
 /* The volume's lock is ours, so a socket that is there is a dead server's. */
@@ -198,29 +236,85 @@ listen_unix(const char *path, char why[256])
 	return fd;
 }
 
+static struct MHD_Daemon *
+start_thread(int fd, MHD_AccessHandlerCallback on)
+{
+	return MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, on, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_OPTION_CONNECTION_LIMIT, 16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
+}
+
+static int
+listen_tcp(struct sockaddr_storage *at, char why[256])
+{
+	socklen_t len = at->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+	int fd = socket(at->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1, err;
+	char addr[80];
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	if (bind(fd, (struct sockaddr *)at, len) == 0 && listen(fd, 16) == 0) {
+		getsockname(fd, (struct sockaddr *)at, &len);
+		return fd;
+	}
+	err = -errno;
+	format_listen(at, addr, sizeof(addr));
+	snprintf(why, 256, "metrics.listen: %s: %s", addr, strerror(-err));
+	close(fd);
+	return err;
+}
+
+static int
+web_start(struct daemon *d, char why[256])
+{
+	char addr[80];
+	int fd;
+
+	d->metrics = d->config->metrics;
+	if (!d->metrics.ss_family)
+		return 0;
+	if ((fd = listen_tcp(&d->metrics, why)) < 0)
+		return fd;
+	admin.web = start_thread(fd, on_web);
+	if (!admin.web) {
+		snprintf(why, 256, "cannot start the thread for metrics.listen");
+		close(fd);
+		return -ENOMEM;
+	}
+	format_listen(&d->metrics, addr, sizeof(addr));
+	log_info("/metrics, /healthz and a page with plots on http://%s/", addr);
+	if (!listen_is_loopback(&d->metrics))
+		log_warn("metrics.listen: %s is not loopback: whoever reaches it sees shares, clients' addresses and figures, without a password", addr);
+	return 0;
+}
+
 int
-admin_start(const struct daemon *d, char why[256])
+admin_start(struct daemon *d, char why[256])
 {
 	int fd = listen_unix(d->config->control, why);
 
 	if (fd < 0)
 		return fd;
 	admin.daemon = d;
-	admin.http = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, on_request, NULL,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, 16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u,
-		MHD_OPTION_END);
+	admin.http = start_thread(fd, on_request);
 	if (!admin.http) {
 		snprintf(why, 256, "cannot start the control thread");
 		close(fd);
 		unlink(admin.path);
 		return -ENOMEM;
 	}
-	return 0;
+	int err = web_start(d, why);
+
+	if (err < 0)
+		admin_stop();
+	return err;
 }
 
 void
 admin_stop(void)
 {
+	if (admin.web)
+		MHD_stop_daemon(admin.web);
 	MHD_stop_daemon(admin.http);
 	fsck_stop();
 	trash_restore_stop();

@@ -23,11 +23,11 @@ cmd_serve(int argc, char **argv)
 	static const struct option opts[] = {
 		{ "listen", required_argument, NULL, 'l' }, { "cores", required_argument, NULL, 'n' },
 		{ "config", required_argument, NULL, 'c' }, { "log-level", required_argument, NULL, 'v' },
-		{ "take-over", no_argument, NULL, 't' },
+		{ "take-over", no_argument, NULL, 't' }, { "metrics", required_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	static struct config c;
-	const char *file = NULL, *listen = NULL, *cores = NULL, *level = NULL;
+	const char *file = NULL, *listen = NULL, *cores = NULL, *level = NULL, *metrics = NULL;
 	bool take_over = false;
 	char why[256] = "";
 	int o;
@@ -38,6 +38,7 @@ cmd_serve(int argc, char **argv)
 		case 'n': cores = optarg; break;
 		case 'c': file = optarg; break;
 		case 'v': level = optarg; break;
+		case 'm': metrics = optarg; break;
 		case 't': take_over = true; break;
 		default: return cmd_usage("serve", o == 'h');
 		}
@@ -48,6 +49,10 @@ cmd_serve(int argc, char **argv)
 		return 1;
 	if (listen && parse_listen(listen, &c.listen) < 0)
 		return cmd_fail("serve", "--listen %s: an address like 127.0.0.1:12049 or [::]:12049, please", listen);
+	if (metrics && metrics[0] && parse_listen(metrics, &c.metrics) < 0)
+		return cmd_fail("serve", "--metrics %s: an address like 127.0.0.1:12050, please", metrics);
+	if (metrics && !metrics[0])
+		c.metrics.ss_family = 0;
 	if (cores && take_cores(cores, &c.cores))
 		return 1;
 	if (level && log_level_parse(level) < 0)

@@ -306,6 +306,8 @@ take_all(struct loader *l, const struct raw *r)
 			c->drain = *r->shutdown->drain;
 		take_duration(l, "shutdown.drain_limit", r->shutdown->drain_limit, &c->drain_limit_ns, 24 * hour);
 	}
+	if (r->metrics && r->metrics->listen && r->metrics->listen[0] && parse_listen(r->metrics->listen, &c->metrics) < 0)
+		config_file_bad(&l->file, "metrics.listen", "'%s' is no address; write for instance 127.0.0.1:12050, or \"\" for none", r->metrics->listen);
 	if (r->s3)
 		take_s3(l, r->s3);
 	for (unsigned i = 0; i < r->shares_count; i++)

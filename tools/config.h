@@ -35,6 +35,7 @@ struct config {
 	uint32_t cores;                               /* 0: as many as this process may use */
 	enum reactor_wake core_wake;
 	enum log_level log_level;
+	struct sockaddr_storage metrics;              /* metrics.listen; ss_family 0: off */
 
 	char meta[4096], journal[4096], cache[4096], control[4096]; /* absolute */
 	char objects[4096];                           /* file:///... or s3://bucket/prefix */
@@ -108,6 +109,8 @@ int parse_duration(const char *s, uint64_t *ns);
 int parse_style(const char *s, enum s3_style *out);
 /* "127.0.0.1:12049", "[::1]:12049", ":12049" (all addresses): -EINVAL. */
 int parse_listen(const char *s, struct sockaddr_storage *out);
+/* Nobody else's machine gets there. */
+bool listen_is_loopback(const struct sockaddr_storage *a);
 void format_listen(const struct sockaddr_storage *a, char *out, size_t len);
 
 #endif

@@ -104,6 +104,9 @@ static const cyaml_schema_field_t shutdown_fields[] = {
 	CYAML_FIELD_BOOL_PTR("drain", CYAML_FLAG_POINTER | OPT, struct raw_shutdown, drain),
 	STR("drain_limit", struct raw_shutdown, drain_limit), CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t metrics_fields[] = {
+	STR("listen", struct raw_metrics, listen), CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t s3_fields[] = {
 	STR("endpoint", struct raw_s3, endpoint), STR("region", struct raw_s3, region),
 	CYAML_FIELD_ENUM_PTR("style", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw_s3, style, style_names,
@@ -127,7 +130,8 @@ static const cyaml_schema_field_t fields[] = {
 	                     wake_names, ARRAY_LEN(wake_names)),
 	CYAML_FIELD_ENUM_PTR("log_level", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw, log_level,
 	                     level_names, ARRAY_LEN(level_names)),
-	SECTION(paths), SECTION(memory), SECTION(network), SECTION(cache), SECTION(writeback), SECTION(compaction), SECTION(garbage), SECTION(encryption), SECTION(shutdown), SECTION(s3),
+	SECTION(paths), SECTION(memory), SECTION(network), SECTION(cache), SECTION(writeback), SECTION(compaction), SECTION(garbage), SECTION(encryption), SECTION(shutdown),
+	SECTION(metrics), SECTION(s3),
 	CYAML_FIELD_SEQUENCE("shares", CYAML_FLAG_POINTER, struct raw, shares, &share_schema, 1, CONFIG_SHARES_MAX),
 	CYAML_FIELD_END,
 };

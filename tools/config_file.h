@@ -43,6 +43,7 @@ struct raw_compaction { uint32_t *merge, *gathered; double *repack; char *delay,
 struct raw_garbage { char *keep; };
 struct raw_encryption { char *key_file, *passphrase_file; };
 struct raw_shutdown { bool *drain; char *drain_limit; };
+struct raw_metrics { char *listen; };
 struct raw_s3 {
 	char *endpoint, *region, *credentials_file, *profile, *ca_file, *congestion, *timeout, *hedge_after;
 	enum s3_style *style;
@@ -66,6 +67,7 @@ struct raw {
 	struct raw_garbage *garbage;
 	struct raw_encryption *encryption;
 	struct raw_shutdown *shutdown;
+	struct raw_metrics *metrics;
 	struct raw_s3 *s3;
 	struct raw_share *shares;
 	unsigned shares_count;

@@ -119,15 +119,17 @@ shares_tree(const struct config *c)
 static json_t *
 config_tree(const struct config *c)
 {
-	char listen[80];
+	char listen[80], metrics[80] = "";
 
 	format_listen(&c->listen, listen, sizeof(listen));
-	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o}, s:o, s:{s:s, s:s}, s:{s:b, s:o}, s:o}", "version", 1,
+	if (c->metrics.ss_family)
+		format_listen(&c->metrics, metrics, sizeof(metrics));
+	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o}, s:o, s:{s:s, s:s}, s:{s:b, s:o}, s:{s:s}, s:o}", "version", 1,
 		"listen", listen, "cores", (int)c->cores, "core_wake", wakes[c->core_wake], "log_level", levels[c->log_level],
 		"paths", paths_tree(c), "memory", memory_tree(c), "network", network_tree(c), "cache", cache_tree(c), "writeback",
 		writeback_tree(c), "compaction", compaction_tree(c), "garbage", "keep", ms(c->garbage_keep_ns), "s3", s3_tree(c),
 		"encryption", "key_file", c->key_file, "passphrase_file", c->passphrase_file,
-		"shutdown", "drain", c->drain, "drain_limit", ms(c->drain_limit_ns), "shares", shares_tree(c));
+		"shutdown", "drain", c->drain, "drain_limit", ms(c->drain_limit_ns), "metrics", "listen", metrics, "shares", shares_tree(c));
 }
 
 /* Block style; strings quoted as JSON does, which YAML reads the same. */
@@ -297,6 +299,12 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"shutdown:\n"
 		"  drain: true              # SIGTERM uploads everything first; false: the next start goes on with it\n"
 		"  drain_limit: 0           # ... but starts no upload after so long; 0: when all is uploaded\n"
+		"\n"
+		"# HTTP for reading only: /metrics (Prometheus), /healthz and /livez (probes), / (a page with live plots).  \"\": off, as no\n"
+		"# port is opened that nobody asked for.  It asks for no password: leave it on loopback, where Prometheus' agent or a\n"
+		"# proxy with one finds it; elsewhere whoever reaches it sees shares, clients' addresses and figures.\n"
+		"metrics:\n"
+		"  listen: \"\"               # 127.0.0.1:12050, say\n"
 		"\n"
 		"shares:\n"
 		"  - name: %s\n"

@@ -112,6 +112,7 @@ shut_down(struct bringup *b, sigset_t *set)
 	pthread_detach(second);
 	preload_quit();
 	warmup_cancel();
+	b->d.stopping = true;
 	log_info("stopping: calls under way get %d s", GRACE_MS / 1000);
 	server_stop(GRACE_MS);
 	if (b->d.config->drain) {

@@ -14,6 +14,8 @@ struct daemon {
 	uint16_t port;
 	int cores;
 	bool draining;
+	_Atomic bool stopping;
+	struct sockaddr_storage metrics; /* where it listens; ss_family 0: nowhere */
 };
 
 /* Serves until SIGTERM or SIGINT.  0, or a negative errno with a sentence in why[]. */
@@ -52,8 +54,11 @@ char *report_keys_json(void);
 /* Makes a copy of the metadata in the directory, which must not be there (tools/report_backup.c); likewise. */
 char *report_backup_json(const char *dir);
 
-/* The control socket (tools/admin.c): HTTP on a unix socket of mode 0600, a thread of its own. */
-int  admin_start(const struct daemon *d, char why[256]);
+/*
+ * The control socket (tools/admin.c): HTTP on a unix socket of mode 0600, a thread of its own; and where metrics.listen says so
+ * /metrics, /healthz, /livez and the dashboard by TCP, for reading only, on another.  d->metrics: the address, with its port.
+ */
+int  admin_start(struct daemon *d, char why[256]);
 void admin_stop(void);
 
 #endif

@@ -38,7 +38,7 @@ static const struct cmd {
 	  "                  of that key, of mode 0600; without it DITTOFS_ENCRYPTION_PASSPHRASE\n"
 	  "  --config FILE   makes the volume where FILE's paths say, with FILE's shares\n" },
 	{ "serve", cmd_serve, "serve a volume over NFSv3, in the foreground",
-	  "dittofs serve DIR [--listen ADDR:PORT] [--cores N] [--log-level LEVEL] [--take-over]\n"
+	  "dittofs serve DIR [--listen ADDR:PORT] [--cores N] [--log-level LEVEL] [--metrics ADDR:PORT] [--take-over]\n"
 	  "dittofs serve --config FILE ...\n"
 	  "\n"
 	  "Serves the volume until SIGTERM or SIGINT, then finishes what is under way and, with\n"
@@ -48,6 +48,7 @@ static const struct cmd {
 	  "  --listen ADDR:PORT   instead of the config's; port 0 takes a free one\n"
 	  "  --cores N            reactor threads; 0: as many as this process may use\n"
 	  "  --log-level LEVEL    error, warn, info, debug\n"
+	  "  --metrics ADDR:PORT  /metrics, /healthz and a page with plots, instead of metrics.listen; \"\": not\n"
 	  "  --take-over          although another server owns the objects: it is gone for good, or\n"
 	  "                       ends as soon as it notices; what it has not uploaded stays with it\n"
 	  "  --config FILE        the config where it does not lie in DIR\n" },

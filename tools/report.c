@@ -6,19 +6,12 @@
 #include <time.h>
 
 #include "meta/preload.h"
-#include "proto/server.h"
-#include "store/blockio.h"
-#include "store/diskcache.h"
 #include "store/objcount.h"
 #include "tools/marker.h"
 #include "tools/pending.h"
+#include "tools/totals.h"
 
-#define POOLS_MAX   1024
 #define CLIENTS_MAX 256
-/* What no pool counts: code, stacks, the allocators of libraries, RocksDB's table readers. */
-#define PROCESS_BYTES (96 * MIB)
-#define MEMTABLES     3 /* RocksDB: one written to, two being flushed */
-#define MEMTABLE_BYTES (64 * MIB)
 
 static json_t *
 num(uint64_t n)
@@ -33,14 +26,14 @@ shares_json(const struct daemon *d)
 
 	for (unsigned i = 0; i < d->config->nshares; i++) {
 		const struct export *e = &d->config->shares[i];
-		uint8_t key[KV_KEY_MAX], val[32] = { 0 };
+		struct share_usage u;
 		char compression[CODEC_WORD_MAX];
 
-		kv_get_now(key, key_usage(key, e->share), val, sizeof(val));
+		totals_share(e, &u);
 		volume_compression(&d->vol, e->share, compression);
-		json_array_append_new(out, json_pack("{s:s, s:o, s:o, s:b, s:s, s:s, s:{s:o, s:o, s:o}}", "name", e->name, "used_bytes", num(get_le64(val)),
-			"used_inodes", num(get_le64(val + 8)), "read_only", e->read_only, "squash", export_squash_name(e->squash),
-			"compression", compression, "trash", "bytes", num(get_le64(val + 16)), "inodes", num(get_le64(val + 24)), "retention_s",
+		json_array_append_new(out, json_pack("{s:s, s:o, s:o, s:b, s:s, s:s, s:{s:o, s:o, s:o}}", "name", e->name, "used_bytes", num(u.bytes),
+			"used_inodes", num(u.inodes), "read_only", e->read_only, "squash", export_squash_name(e->squash),
+			"compression", compression, "trash", "bytes", num(u.trash_bytes), "inodes", num(u.trash_inodes), "retention_s",
 			num(e->retention_ns / 1000000000)));
 	}
 	return out;
@@ -49,7 +42,7 @@ shares_json(const struct daemon *d)
 static json_t *
 clients_json(void)
 {
-	static struct server_client clients[CLIENTS_MAX]; /* the admin thread only */
+	static struct server_client clients[CLIENTS_MAX]; /* one admin thread at a time */
 	json_t *out = json_array();
 	int n = server_clients(clients, CLIENTS_MAX);
 
@@ -69,65 +62,20 @@ clients_json(void)
 	return out;
 }
 
-/* Pools of the same name, summed over the cores. */
-static json_t *
-pools_json(uint64_t *total)
-{
-	static struct pool_stat pools[POOLS_MAX];
-	json_t *out = json_array();
-	int n = pool_stats(pools, POOLS_MAX);
-
-	*total = 0;
-	for (int i = 0; i < n; i++) {
-		uint64_t sum = 0, used = 0;
-		bool seen = false;
-
-		*total += pools[i].total_bytes;
-		for (int k = 0; k < n; k++) {
-			if (strcmp(pools[k].name, pools[i].name))
-				continue;
-			seen = seen || k < i;
-			sum += pools[k].total_bytes;
-			used += pools[k].used_bytes;
-		}
-		if (!seen)
-			json_array_append_new(out, json_pack("{s:s, s:o, s:o}", "pool", pools[i].name, "total_bytes", num(sum),
-				"used_bytes", num(used)));
-	}
-	return out;
-}
-
-/* Resident now and at most, from /proc/self/status (in KiB there). */
-static void
-rss(uint64_t *now, uint64_t *peak)
-{
-	char line[256];
-	unsigned long kib;
-	FILE *f = fopen("/proc/self/status", "re");
-
-	*now = *peak = 0;
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "VmRSS: %lu", &kib) == 1)
-			*now = kib * KIB;
-		else if (sscanf(line, "VmHWM: %lu", &kib) == 1)
-			*peak = kib * KIB;
-	}
-	if (f)
-		fclose(f);
-}
-
 static json_t *
 memory_json(const struct daemon *d)
 {
-	uint64_t pools_total, now, peak;
-	json_t *pools = pools_json(&pools_total);
+	static struct pool_stat pools[TOTALS_POOLS]; /* one admin thread at a time */
+	uint64_t total, now, peak;
+	json_t *list = json_array();
+	int n = totals_pools(pools, &total);
 
-	for (int i = 0; i < d->cores; i++)
-		pools_total += diskcache_stats(i)->index_bytes;
-	rss(&now, &peak);
-	uint64_t budget = pools_total + d->config->metadata_cache_bytes + MEMTABLES * MEMTABLE_BYTES + PROCESS_BYTES;
-	return json_pack("{s:o, s:o, s:o, s:o}", "budget_bytes", num(budget), "rss_bytes", num(now), "peak_rss_bytes", num(peak),
-		"pools", pools);
+	for (int i = 0; i < n; i++)
+		json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "pool", pools[i].name, "total_bytes", num(pools[i].total_bytes),
+			"used_bytes", num(pools[i].used_bytes)));
+	totals_rss(&now, &peak);
+	return json_pack("{s:o, s:o, s:o, s:o}", "budget_bytes", num(totals_budget(d, total)), "rss_bytes", num(now), "peak_rss_bytes",
+		num(peak), "pools", list);
 }
 
 static json_t *
@@ -143,14 +91,11 @@ preload_json(void)
 static json_t *
 calls_json(const struct daemon *d)
 {
-	static struct proto_stats sum; /* the admin thread only */
+	const struct proto_stats *sum = totals_proto(d);
 	json_t *procs = json_array();
 
-	memset(&sum, 0, sizeof(sum));
-	for (int i = 0; i < d->cores; i++)
-		stats_sum(&sum, server_stats(i));
 	for (int i = 0; i < STATS_PROCS; i++) {
-		const struct proc_stats *p = &sum.proc[i];
+		const struct proc_stats *p = &sum->proc[i];
 		const struct hist *h = &p->time[STATS_TOTAL];
 
 		if (p->calls)
@@ -159,9 +104,9 @@ calls_json(const struct daemon *d)
 				"mean_us", (double)hist_mean(h) / 1e3, "p50_us", (double)hist_quantile(h, 0.5) / 1e3,
 				"p99_us", (double)hist_quantile(h, 0.99) / 1e3, "max_us", (double)h->max / 1e3));
 	}
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "procedures", procs, "now", num(sum.calls_now), "connections",
-		num(sum.sessions), "denied", num(sum.denied), "rejected", num(sum.rejected), "replayed", num(sum.replayed),
-		"waits", num(sum.waited_call + sum.waited_buf + sum.waited_conn));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "procedures", procs, "now", num(sum->calls_now), "connections",
+		num(sum->sessions), "denied", num(sum->denied), "rejected", num(sum->rejected), "replayed", num(sum->replayed),
+		"waits", num(sum->waited_call + sum->waited_buf + sum->waited_conn));
 }
 
 static json_t *
@@ -195,19 +140,11 @@ dirs_json(void)
 static json_t *
 cache_json(const struct daemon *d, const struct file_stats *f)
 {
-	struct diskcache_stats disk = { 0 };
-	uint64_t evicted = 0;
+	struct diskcache_stats disk;
 
-	for (int i = 0; i < d->cores; i++) {
-		const struct diskcache_stats *s = diskcache_stats(i);
-
-		evicted += cache_stats(i)->evicted;
-		disk.hits += s->hits, disk.misses += s->misses, disk.inserts += s->inserts, disk.skipped += s->skipped;
-		disk.evicted += s->evicted, disk.reinserted += s->reinserted, disk.damaged += s->damaged;
-		disk.frames += s->frames;
-	}
+	totals_disk(d, &disk);
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", "bytes", num(f->cache_bytes),
-		"hits", num(f->cache_hits), "misses", num(f->cache_misses), "evicted", num(evicted), "pages_copied", num(f->pages_copied), "disk", "hits", num(disk.hits),
+		"hits", num(f->cache_hits), "misses", num(f->cache_misses), "evicted", num(totals_evicted(d)), "pages_copied", num(f->pages_copied), "disk", "hits", num(disk.hits),
 		"misses", num(disk.misses), "inserts", num(disk.inserts), "skipped", num(disk.skipped), "evicted",
 		num(disk.evicted), "reinserted", num(disk.reinserted), "damaged", num(disk.damaged), "frames", num(disk.frames),
 		"dirs", dirs_json());
@@ -216,26 +153,12 @@ cache_json(const struct daemon *d, const struct file_stats *f)
 char *
 report_json(const struct daemon *d)
 {
-	struct file_stats f = { 0 };
+	struct file_stats f;
 	struct pending pending;
 	struct timespec t;
 	char uuid[UUID_STRLEN];
 
-	for (int i = 0; i < d->cores; i++) {
-		const struct file_stats *s = file_stats(i);
-
-		f.journal_used_bytes += s->journal_used_bytes, f.journal_bytes += s->journal_bytes;
-		f.uploading += s->uploading, f.uploaded_bytes += s->uploaded_bytes;
-		f.uploaded_plain_bytes += s->uploaded_plain_bytes;
-		f.uploaded_objects += s->uploaded_objects, f.upload_errors += s->upload_errors;
-		f.cache_hits += s->cache_hits, f.cache_misses += s->cache_misses, f.cache_bytes += s->cache_bytes;
-		f.pages_copied += s->pages_copied;
-		f.deleted_objects += s->deleted_objects, f.garbage += s->garbage;
-		f.compactions += s->compactions, f.compacted_bytes += s->compacted_bytes;
-		f.compacted_pieces += s->compacted_pieces, f.compacted_into += s->compacted_into;
-		f.compact_pending += s->compact_pending, f.compact_errors += s->compact_errors;
-		f.repacked += s->repacked, f.repacked_into += s->repacked_into, f.repacked_bytes += s->repacked_bytes;
-	}
+	totals_file(d, &f);
 	clock_gettime(CLOCK_REALTIME, &t);
 	uuid_format(d->vol.vol.uuid, uuid);
 	json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "version", VERSION, "state", d->draining ? "draining" : "serving",

@@ -2,9 +2,8 @@
 /* Where the time of calls goes, for `status --latency`. */
 #include <jansson.h>
 
-#include "proto/server.h"
 #include "reactor/latency.h"
-#include "tools/daemon.h"
+#include "tools/totals.h"
 
 static double
 us(uint64_t ns)
@@ -35,18 +34,15 @@ procedure_json(int proc, const struct proc_stats *p)
 char *
 report_latency_json(const struct daemon *d)
 {
-	static struct proto_stats sum; /* the admin thread only */
+	const struct proto_stats *sum = totals_proto(d);
 	json_t *procs = json_array(), *parts = json_array(), *j;
 	struct hist h;
 	const char *name;
 	char *text;
 
-	memset(&sum, 0, sizeof(sum));
-	for (int i = 0; i < d->cores; i++)
-		stats_sum(&sum, server_stats(i));
 	for (int i = 0; i < STATS_PROCS; i++)
-		if (sum.proc[i].calls)
-			json_array_append_new(procs, procedure_json(i, &sum.proc[i]));
+		if (sum->proc[i].calls)
+			json_array_append_new(procs, procedure_json(i, &sum->proc[i]));
 	for (int i = 0; (name = latency_sum(i, &h)); i++)
 		json_array_append_new(parts, json_pack("{s:s, s:o}", "part", name, "total", hist_json(&h)));
 	j = json_pack("{s:o, s:o}", "procedures", procs, "parts", parts);
