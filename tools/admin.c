@@ -32,6 +32,9 @@ answer_as(struct MHD_Connection *conn, unsigned status, const char *type, char *
 
 	MHD_add_response_header(r, "Content-Type", type);
 	MHD_add_response_header(r, "Cache-Control", "no-store");
+	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	MHD_add_response_header(r, "Content-Security-Policy",
+		"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:");
 	enum MHD_Result res = MHD_queue_response(conn, status, r);
 	MHD_destroy_response(r);
 	return res;
@@ -282,7 +285,7 @@ web_start(struct daemon *d, char why[256])
 		return -ENOMEM;
 	}
 	format_listen(&d->metrics, addr, sizeof(addr));
-	log_info("/metrics, /healthz and a page with plots on http://%s/", addr);
+	log_info("metrics, health and a page with plots on http://%s/", addr);
 	if (!listen_is_loopback(&d->metrics))
 		log_warn("metrics.listen: %s is not loopback: whoever reaches it sees shares, clients' addresses and figures, without a password", addr);
 	return 0;

@@ -27,6 +27,8 @@ char *report_json(const struct daemon *d);
 char *report_latency_json(const struct daemon *d);
 /* Counters since the start (tools/report_stats.c); likewise. */
 char *report_stats_json(const struct daemon *d);
+/* What the dashboard wants beside report_json (tools/report_live.c); likewise. */
+char *report_live_json(const struct daemon *d);
 /*
  * What gc found so far, or in its last run (tools/report_gc.c); likewise.  `start`: "check" or "delete"
  * begins one, NULL only asks; `age_s`: leaves what is younger.

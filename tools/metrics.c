@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "reactor/latency.h"
 #include "store/blockio.h"
@@ -20,7 +19,6 @@
 static void
 process(FILE *out, const struct daemon *d)
 {
-	struct timespec cpu;
 	struct rlimit fds = { 0 };
 	uint64_t rss, peak, open = 0;
 	DIR *dir = opendir("/proc/self/fd");
@@ -31,11 +29,10 @@ process(FILE *out, const struct daemon *d)
 		closedir(dir);
 		open--; /* this one */
 	}
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
 	getrlimit(RLIMIT_NOFILE, &fds);
 	totals_rss(&rss, &peak);
 	prom_family(out, "process_cpu_seconds_total", "counter", "CPU time of the process, user and system.");
-	prom_seconds(out, "process_cpu_seconds_total", (uint64_t)cpu.tv_sec * 1000000000 + (uint64_t)cpu.tv_nsec, NULL);
+	prom_seconds(out, "process_cpu_seconds_total", (uint64_t)totals_clock_ns(CLOCK_PROCESS_CPUTIME_ID), NULL);
 	prom_family(out, "process_start_time_seconds", "gauge", "When the server was started, in seconds since 1970.");
 	prom_seconds(out, "process_start_time_seconds", d->started_ns, NULL);
 	prom_gauge(out, "process_resident_memory_bytes", "Resident memory.", rss);

@@ -1,20 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counters since the start, for who takes their difference: `stats`, and `bench --server`. */
 #include <jansson.h>
-#include <stdio.h>
-#include <time.h>
 
 #include "store/objcount.h"
 #include "tools/totals.h"
-
-static json_int_t
-clock_ns(clockid_t id)
-{
-	struct timespec t;
-
-	clock_gettime(id, &t);
-	return (json_int_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static json_int_t
 resident_bytes(void)
@@ -23,19 +12,6 @@ resident_bytes(void)
 
 	totals_rss(&now, &peak);
 	return (json_int_t)now;
-}
-
-static json_int_t
-buffer_bytes(void)
-{
-	static struct pool_stat pools[TOTALS_POOLS]; /* one admin thread at a time */
-	uint64_t total, used = 0;
-	int n = totals_pools(pools, &total);
-
-	for (int i = 0; i < n; i++)
-		if (!strcmp(pools[i].name, "buffers"))
-			used = pools[i].used_bytes;
-	return (json_int_t)used;
 }
 
 static json_t *
@@ -71,8 +47,8 @@ report_stats_json(const struct daemon *d)
 	struct file_stats f;
 
 	totals_file(d, &f);
-	json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:o}", "time_ns", clock_ns(CLOCK_MONOTONIC), "cpu_ns",
-		clock_ns(CLOCK_PROCESS_CPUTIME_ID), "rss_bytes", resident_bytes(), "buffer_bytes", buffer_bytes(), "procedures",
+	json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:o}", "time_ns", (json_int_t)totals_clock_ns(CLOCK_MONOTONIC), "cpu_ns",
+		(json_int_t)totals_clock_ns(CLOCK_PROCESS_CPUTIME_ID), "rss_bytes", resident_bytes(), "buffer_bytes", (json_int_t)totals_buffers(), "procedures",
 		procedures_json(d), "cache_hits", (json_int_t)f.cache_hits, "cache_misses", (json_int_t)f.cache_misses, "requests", requests_json());
 	char *text = json_dumps(j, JSON_COMPACT);
 

@@ -96,6 +96,28 @@ totals_pools(struct pool_stat *out, uint64_t *total)
 }
 
 uint64_t
+totals_buffers(void)
+{
+	static struct pool_stat pools[TOTALS_POOLS];
+	uint64_t total;
+	int n = totals_pools(pools, &total);
+
+	for (int i = 0; i < n; i++)
+		if (!strcmp(pools[i].name, "buffers"))
+			return pools[i].used_bytes;
+	return 0;
+}
+
+int64_t
+totals_clock_ns(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+uint64_t
 totals_budget(const struct daemon *d, uint64_t pools)
 {
 	struct diskcache_stats disk;

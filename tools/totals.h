@@ -6,6 +6,8 @@
 #ifndef TOOLS_TOTALS_H
 #define TOOLS_TOTALS_H
 
+#include <time.h>
+
 #include "proto/server.h"
 #include "store/diskcache.h"
 #include "tools/daemon.h"
@@ -19,6 +21,10 @@ uint64_t totals_evicted(const struct daemon *d);                  /* frames, by 
 const struct proto_stats *totals_proto(const struct daemon *d);
 /* Pools of the same name as one (core 0), up to TOTALS_POOLS; how many.  *total: bytes of all of them. */
 int totals_pools(struct pool_stat *out, uint64_t *total);
+/* Payload buffers in use. */
+uint64_t totals_buffers(void);
+/* Nanoseconds of a clock. */
+int64_t totals_clock_ns(clockid_t id);
 /* What the process may take: `pools` bytes, and what no pool counts. */
 uint64_t totals_budget(const struct daemon *d, uint64_t pools);
 /* Resident now and at most. */

@@ -84,7 +84,7 @@ def write(s, name, data):
 
 def it_is_off_unless_asked_for(s):
     Server.start(s)
-    assert "page with plots" not in s.said(), s.said()
+    assert "page with plots on" not in s.said(), s.said()
     s.end()
     s.start()
     assert s.get("/nothing")[0] == 404
@@ -140,6 +140,36 @@ def it_says_what_status_says(s):
         assert value(m, "dittofs_object_store_requests_total", request=r["class"]) == r["requests"], r
     assert value(m, "dittofs_memory_budget_bytes") == j["memory"]["budget_bytes"]
     assert len(m["dittofs_memory_pool_size_bytes"].series) == len(j["memory"]["pools"])
+
+
+def the_page_finds_what_it_names(s):
+    """The dashboard: whole as it stands in the tree, asks nobody else, and every name in its at(...) is in what it asks for."""
+    status, kind, page = s.get("/")
+    with open(TOP + "/tools/dashboard.html") as f:
+        assert (status, kind, page) == (200, "text/html; charset=utf-8", f.read())
+    assert set(re.findall(r"""(?:src|href|url)\W+(\w+:[^"') >]+)""", page)) <= {"data:,"}, "something foreign"
+    assert re.findall(r'fetch\("(\w+)"\)', page) == ["status", "live", "healthz"]
+    answers = [json.loads(s.get(url)[2]) for url in ("/status", "/live")]
+    first = {name: answers[0][name][0] for name in ("shares", "clients")}
+    first.update(p=answers[0]["calls"]["procedures"][0], r=answers[0]["object_store"]["requests"][0], hist=answers[1]["procedures"][0])
+    of = {"status": answers[0], "live": answers[1], "e": first["shares"], "c": first["clients"], "p": first["p"], "then": first["p"], "r": first["r"],
+          "hist[name]": first["hist"], "histWas[name]": first["hist"], 'requests[at(r, "class")]': first["r"]}
+    names = re.findall(r"""\bat\(((?:[^(),]|at\(r, "class"\))+), "([a-z0-9_.]+)"\)""", page)
+    assert len(names) > 40, names
+    for what, path in names:
+        v = of[re.sub(r"^(old|last)\.", "", what)]
+        for name in path.split("."):
+            assert name in v, "%s: no %s" % (what, path)
+            v = v[name]
+    # by(list, name) looks for names in lists.
+    for what, path, name in re.findall(r"""by\(at\((?:old\.)?(\w+), "([a-z_.]+)"\), "(\w+)"\)""", page):
+        v = of[what]
+        for n in path.split("."):
+            v = v[n]
+        assert name in v[0], (what, path, name)
+    h = first["hist"]
+    assert sum(n for _, n in h["buckets"]) == next(p["calls"] for p in answers[0]["calls"]["procedures"] if p["procedure"] == h["procedure"]), h
+    assert h["buckets"] == sorted(h["buckets"]), h
 
 
 def a_broken_cache_disk_is_no_failure(s):
@@ -230,7 +260,7 @@ def main():
     try:
         s = MetricsServer(os.path.realpath(a.binary), top + "/vol", {})
         s.run("format")
-        passed, failed = in_order((it_is_off_unless_asked_for, every_sample_is_well_formed, it_says_what_status_says,
+        passed, failed = in_order((it_is_off_unless_asked_for, every_sample_is_well_formed, it_says_what_status_says, the_page_finds_what_it_names,
                                    a_broken_cache_disk_is_no_failure, the_object_store_takes_nothing, who_shuts_down_is_not_well,
                                    beyond_loopback_is_warned_of), s.log, s)
         if failed == 0:
