@@ -38,7 +38,7 @@ file_stats(int core)
 	s = &cores[core]->stats;
 	s->cache_hits = cache->hits;
 	s->cache_misses = cache->misses;
-	s->cache_bytes = cache->frames * FRAME_BYTES;
+	s->cache_bytes = cache->bytes;
 	journal_usage(cores[core]->journal, &s->journal_used_bytes, &s->journal_bytes);
 	s->journal_broken = journal_is_broken(cores[core]->journal);
 	return s;
@@ -130,7 +130,7 @@ chunks_init(void)
 static int
 frames_init(void)
 {
-	int res = cache_init(clamp32(arena_bytes() / BUF_LARGE_BYTES, 16, 1u << 29));
+	int res = cache_init(clamp32(arena_bytes() / BUF_SMALL_BYTES, 16, 1u << 29));
 
 	if (res == 0) {
 		res = diskcache_init(arena_bytes() / 16);

@@ -19,7 +19,6 @@
 
 /* Bytes that are copied to become whole frames of the cache, a flush. */
 #define CACHE_COPY_BYTES (4 * MIB)
-#define CACHE_COPY_LEAST (16 * KIB)
 
 /* Of the chunk that the batch is at. */
 static __thread struct slice_rec new_rec[FLUSH_SLICES];
@@ -171,8 +170,8 @@ cache_slice(struct flush *fl, const struct flush_slice *s, uint64_t *copies)
 
 		if (in == 0 && r->off == 0 && r->len >= len)
 			b = buf_keep(r->buf);
-		else if (len >= CACHE_COPY_LEAST && *copies >= len)
-			b = buf_get(BUF_LARGE, BUF_CACHE);
+		else if (*copies >= len)
+			b = buf_get(buf_class_for(len), BUF_CACHE);
 		while (done < len) {
 			uint32_t n = MIN(len - done, r->len - in);
 

@@ -1,33 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A core's arena is a row of 64 KiB blocks.  A block is free, or a large
- * buffer, or split into 16 small ones; when the last of these comes home it is
- * whole again.  So how much of the memory is small follows the load.
+ * buffer, or split into 16 pages, of which smaller buffers take as many side by side
+ * as they need; when the last of these comes home it is whole again.  So how much of
+ * the memory is small follows the load.
  */
 #include "reactor/buf.h"
 
 #include <stdlib.h>
-#include <stdio.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #include "reactor/core.h"
 #include "reactor/log.h"
 #include "reactor/shard.h"
-#include "reactor/uring.h"
 
 #define SMALLS     (BUF_LARGE_BYTES / BUF_SMALL_BYTES)
 #define ALL_FREE   ((1u << SMALLS) - 1)
-#define HUGE_PAGE  (2 * MIB)
-#define PIECE      (1 * GIB) /* the most that the kernel registers as one */
+#define LOOK       8 /* split blocks that are searched for pages side by side */
 #define ASK_AGAIN_NS 1000000u
 #define USES       (BUF_DRAIN + 1)
 
 struct block {
 	struct buf large;
-	struct buf small[SMALLS];
-	struct block *prev, *next; /* among the blocks with free small ones */
-	uint32_t free;             /* set of free small[], 0 when not split */
+	struct buf small[SMALLS];  /* by its first page */
+	struct block *prev, *next; /* among the blocks with free pages */
+	uint32_t free;             /* set of free pages, 0 when not split */
 };
 
 /* Buffers on their way to another core's pool. */
@@ -55,10 +52,10 @@ struct pool {
 	struct block *blocks;
 	uint8_t *arena;
 	uint32_t count; /* of blocks */
-	uint32_t free_large, free_small;
+	uint32_t free_large, free_pages; /* those of split blocks */
 	uint64_t free_bytes;
 	struct buf *larges; /* free blocks */
-	struct block split; /* head of the ring of blocks with free small ones */
+	struct block split; /* head of the ring of blocks with free pages */
 	struct line line[USES];
 	uint64_t (*reclaim)(uint64_t want_bytes);
 	struct homeward homeward[REACTOR_MAX_CORES];
@@ -72,88 +69,9 @@ struct pool {
 static const uint8_t zeros[BUF_LARGE_BYTES] __attribute__((aligned(4096)));
 uint8_t *const buf_zeros = (uint8_t *)(uintptr_t)zeros;
 
-static uint8_t *map;          /* all arenas, one after the other */
-static size_t map_bytes;      /* of the arenas */
-static uint8_t *raw;          /* as mmap gave it */
-static size_t raw_bytes;
-static size_t arena_bytes;    /* of one core */
-static int arena_fd = -1;     /* ring that holds the registration */
 static struct pool *pools[REACTOR_MAX_CORES];
 
 static __thread struct pool *mine;
-static __thread bool registered;
-
-int
-buf_arena_map(int cores, uint64_t bytes_each)
-{
-	arena_bytes = ROUND_UP(MAX(bytes_each, (uint64_t)BUF_LARGE_BYTES), BUF_LARGE_BYTES);
-	map_bytes = arena_bytes * (size_t)cores;
-	raw_bytes = map_bytes + HUGE_PAGE;
-	raw = mmap(NULL, raw_bytes, PROT_READ | PROT_WRITE,
-	           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (raw == MAP_FAILED) {
-		raw = NULL;
-		return -ENOMEM;
-	}
-	map = (uint8_t *)ROUND_UP((uintptr_t)raw, (uintptr_t)HUGE_PAGE);
-	/* Both are wishes: fewer TLB misses, and no file data in a core dump. */
-	(void)madvise(map, map_bytes, MADV_HUGEPAGE);
-	(void)madvise(map, map_bytes, MADV_DONTDUMP);
-	if (buf_lives_init(map, map_bytes) == 0)
-		return 0;
-	buf_arena_unmap();
-	return -ENOMEM;
-}
-
-void
-buf_arena_unmap(void)
-{
-	if (arena_fd >= 0)
-		ring_arena_close();
-	arena_fd = -1;
-	buf_lives_fini();
-	if (raw)
-		munmap(raw, raw_bytes);
-	raw = map = NULL;
-}
-
-int
-buf_arena_register(char why[256])
-{
-	uint32_t n = (uint32_t)(ROUND_UP(map_bytes, PIECE) / PIECE);
-	struct iovec *iov = calloc(n, sizeof(*iov));
-	struct rlimit lim = { 0 };
-
-	if (!iov)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < n; i++)
-		iov[i] = (struct iovec){ map + i * PIECE, MIN(PIECE, map_bytes - i * PIECE) };
-	arena_fd = ring_arena_register(iov, n);
-	free(iov);
-	if (arena_fd >= 0)
-		return 0;
-	getrlimit(RLIMIT_MEMLOCK, &lim);
-	snprintf(why, 256, "%zu MiB of buffers cannot be pinned (%s; RLIMIT_MEMLOCK is %llu KiB): "
-	         "disk I/O will be slower", map_bytes >> 20, strerror(-arena_fd),
-	         (unsigned long long)lim.rlim_cur / 1024);
-	return arena_fd;
-}
-
-void
-buf_core_register(void)
-{
-	registered = arena_fd >= 0 && ring_arena_clone(arena_fd) == 0;
-}
-
-int
-buf_registered(const void *p, size_t len)
-{
-	size_t at = (size_t)((const uint8_t *)p - map);
-
-	if (!registered || len == 0 || at >= map_bytes || len > map_bytes - at)
-		return -1;
-	return at / PIECE == (at + len - 1) / PIECE ? (int)(at / PIECE) : -1;
-}
 
 static void
 again(struct op *op)
@@ -167,13 +85,12 @@ init_block(struct pool *p, uint32_t i, uint16_t core)
 	struct block *b = &p->blocks[i];
 	uint8_t *data = p->arena + (size_t)i * BUF_LARGE_BYTES;
 
-	b->large = (struct buf){ .data = data, .cap = BUF_LARGE_BYTES, .home = core,
-	                         .class = BUF_LARGE, .next = p->larges };
+	uint32_t number = (uint32_t)core * p->count + i;
+
+	b->large = (struct buf){ .data = data, .block = number, .home = core, .next = p->larges };
 	p->larges = &b->large;
 	for (uint32_t s = 0; s < SMALLS; s++)
-		b->small[s] = (struct buf){ .data = data + s * BUF_SMALL_BYTES,
-		                            .cap = BUF_SMALL_BYTES, .home = core,
-		                            .class = BUF_SMALL };
+		b->small[s] = (struct buf){ .data = data + s * BUF_SMALL_BYTES, .block = number, .home = core };
 }
 
 int
@@ -184,15 +101,15 @@ buf_core_init(bool touch)
 
 	if (!p)
 		return -ENOMEM;
-	p->count = (uint32_t)(arena_bytes / BUF_LARGE_BYTES);
-	p->arena = map + arena_bytes * (size_t)core;
+	p->count = (uint32_t)(buf_arenas.each / BUF_LARGE_BYTES);
+	p->arena = buf_arenas.map + buf_arenas.each * (size_t)core;
 	p->blocks = calloc(p->count, sizeof(*p->blocks));
 	if (!p->blocks) {
 		free(p);
 		return -ENOMEM;
 	}
 	/* By this thread, so that the pages come from its NUMA node. */
-	if (touch && madvise(p->arena, arena_bytes, MADV_POPULATE_WRITE) < 0) {
+	if (touch && madvise(p->arena, buf_arenas.each, MADV_POPULATE_WRITE) < 0) {
 		int err = -errno;
 
 		free(p->blocks);
@@ -202,7 +119,7 @@ buf_core_init(bool touch)
 	for (uint32_t i = p->count; i > 0; i--)
 		init_block(p, i - 1, (uint16_t)core);
 	p->free_large = p->count;
-	p->free_bytes = arena_bytes;
+	p->free_bytes = buf_arenas.each;
 	p->split.next = p->split.prev = &p->split;
 	for (int use = 0; use < USES; use++)
 		p->line[use].tail = &p->line[use].head;
@@ -217,15 +134,15 @@ buf_core_fini(void)
 {
 	if (!mine)
 		return;
-	if (mine->free_bytes != arena_bytes)
+	if (mine->free_bytes != buf_arenas.each)
 		log_error("%llu bytes of payload buffers are not home",
-		          (unsigned long long)(arena_bytes - mine->free_bytes));
-	assert(mine->free_bytes == arena_bytes);
+		          (unsigned long long)(buf_arenas.each - mine->free_bytes));
+	assert(mine->free_bytes == buf_arenas.each);
 	__atomic_store_n(&pools[reactor_core()], NULL, __ATOMIC_RELEASE);
 	free(mine->blocks);
 	free(mine);
 	mine = NULL;
-	registered = false;
+	buf_core_unregister();
 }
 
 /* ---- the pool */
@@ -262,21 +179,48 @@ take_large(struct pool *p)
 	return b;
 }
 
-static struct buf *
-take_small(struct pool *p)
+static uint32_t
+pages_of(enum buf_class class)
+{
+	return 1u << class;
+}
+
+/* Where in this set so many bits side by side begin. */
+static uint32_t
+runs_of(uint32_t set, uint32_t pages)
+{
+	for (uint32_t n = 1; n < pages; n *= 2)
+		set &= set >> n;
+	return set;
+}
+
+/* A split block with so many free pages side by side; NULL: none of those that one looks at. */
+static struct block *
+split_with(struct pool *p, uint32_t pages)
 {
 	struct block *b = p->split.next;
+
+	for (int i = 0; i < LOOK && b != &p->split; i++, b = b->next)
+		if (runs_of(b->free, pages))
+			return b;
+	return NULL;
+}
+
+static struct buf *
+take_pages(struct pool *p, uint32_t pages)
+{
+	struct block *b = split_with(p, pages);
 	int s;
 
-	if (b == &p->split) {
+	if (!b) {
 		b = container_of(take_large(p), struct block, large);
 		b->free = ALL_FREE;
-		p->free_small += SMALLS;
+		p->free_pages += SMALLS;
 		ring_insert(&p->split, b);
 	}
-	s = __builtin_ctz(b->free);
-	b->free &= b->free - 1;
-	p->free_small--;
+	s = __builtin_ctz(runs_of(b->free, pages));
+	b->free &= ~(((1u << pages) - 1) << s);
+	p->free_pages -= pages;
 	if (b->free == 0)
 		ring_remove(b);
 	return &b->small[s];
@@ -285,10 +229,12 @@ take_small(struct pool *p)
 static struct buf *
 take(struct pool *p, enum buf_class class)
 {
-	struct buf *b = class == BUF_LARGE ? take_large(p) : take_small(p);
+	struct buf *b = class == BUF_LARGE ? take_large(p) : take_pages(p, pages_of(class));
 
 	b->refs = 1;
 	b->next = NULL;
+	b->cap = buf_class_bytes(class);
+	b->class = (uint8_t)class;
 	set_free_bytes(p, p->free_bytes - b->cap);
 	return b;
 }
@@ -298,18 +244,19 @@ put_home(struct pool *p, struct buf *b)
 {
 	buf_life_ends(b->data);
 	set_free_bytes(p, p->free_bytes + b->cap);
-	if (b->class == BUF_SMALL) {
+	if (b->class != BUF_LARGE) {
 		struct block *k = &p->blocks[(size_t)(b->data - p->arena) / BUF_LARGE_BYTES];
+		uint32_t pages = pages_of(b->class);
 
 		if (k->free == 0)
 			ring_insert(&p->split, k);
-		k->free |= 1u << (b - k->small);
-		p->free_small++;
+		k->free |= ((1u << pages) - 1) << (b - k->small);
+		p->free_pages += pages;
 		if (k->free != ALL_FREE)
 			return;
 		ring_remove(k);
 		k->free = 0;
-		p->free_small -= SMALLS;
+		p->free_pages -= SMALLS;
 		b = &k->large;
 	}
 	b->next = p->larges;
@@ -318,27 +265,31 @@ put_home(struct pool *p, struct buf *b)
 }
 
 static uint64_t
-cap_of(enum buf_class class)
-{
-	return class == BUF_LARGE ? BUF_LARGE_BYTES : BUF_SMALL_BYTES;
-}
-
-static uint64_t
 reserve(enum buf_use use)
 {
-	return use == BUF_INGEST ? arena_bytes / 4 : use == BUF_CACHE ? arena_bytes / 8 : 0;
+	return use == BUF_INGEST ? buf_arenas.each / 4 : use == BUF_CACHE ? buf_arenas.each / 8 : 0;
+}
+
+/* At least so many of these could be taken. */
+static uint64_t
+fit(struct pool *p, enum buf_class class)
+{
+	if (class == BUF_LARGE)
+		return p->free_large;
+	if (class == BUF_SMALL)
+		return p->free_pages + (uint64_t)p->free_large * SMALLS;
+	return (uint64_t)p->free_large * (SMALLS / pages_of(class)) + (split_with(p, pages_of(class)) != NULL);
 }
 
 /* How much must come back before `use` gets this; 0: it may take it now. */
 static uint64_t
-short_of(const struct pool *p, enum buf_class class, int n, enum buf_use use)
+short_of(struct pool *p, enum buf_class class, int n, enum buf_use use)
 {
-	uint64_t need = (uint64_t)n * cap_of(class), keep = reserve(use);
-	uint64_t fit = class == BUF_LARGE ? p->free_large : p->free_small + p->free_large * SMALLS;
+	uint64_t need = (uint64_t)n * buf_class_bytes(class), keep = reserve(use);
 
 	if (p->free_bytes < need + keep)
 		return need + keep - p->free_bytes;
-	return fit < (uint64_t)n ? need : 0; /* enough bytes, but in pieces */
+	return fit(p, class) < (uint64_t)n ? need : 0; /* enough bytes, but in pieces */
 }
 
 /*
@@ -390,7 +341,7 @@ buf_get_many(struct buf_wait *w, struct buf **out, int n, enum buf_class class, 
 	struct pool *p = mine;
 
 	/* More than the pool ever gives to this use would wait for ever. */
-	assert(n > 0 && (uint64_t)n * cap_of(class) + reserve(use) <= arena_bytes);
+	assert(n > 0 && (uint64_t)n * buf_class_bytes(class) + reserve(use) <= buf_arenas.each);
 	if (!p->line[use].head && made_room(p, class, n, use)) {
 		take_many(p, out, n, class);
 		return op_done(op, 0);
@@ -583,8 +534,8 @@ buf_pool_stats(struct pool_stat *out, int max)
 			out[n++] = (struct pool_stat){
 				.name = "buffers",
 				.core = core,
-				.total_bytes = arena_bytes,
-				.used_bytes = arena_bytes -
+				.total_bytes = buf_arenas.each,
+				.used_bytes = buf_arenas.each -
 				              __atomic_load_n(&p->free_bytes, __ATOMIC_RELAXED),
 			};
 	}

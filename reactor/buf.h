@@ -15,10 +15,28 @@
 #include "reactor/base.h"
 #include "reactor/op.h"
 
-enum buf_class { BUF_SMALL, BUF_LARGE, BUF_CLASSES };
+enum buf_class { BUF_SMALL, BUF_8K, BUF_16K, BUF_32K, BUF_LARGE };
 
 #define BUF_SMALL_BYTES 4096u
 #define BUF_LARGE_BYTES 65536u
+
+static inline uint32_t
+buf_class_bytes(enum buf_class class)
+{
+	return BUF_SMALL_BYTES << class;
+}
+
+/* The smallest that holds so many, at most BUF_LARGE_BYTES. */
+static inline enum buf_class
+buf_class_for(uint32_t bytes)
+{
+	enum buf_class class = BUF_SMALL;
+
+	assert(bytes <= BUF_LARGE_BYTES);
+	while (buf_class_bytes(class) < bytes)
+		class++;
+	return class;
+}
 
 /* Who asks: the less it frees memory, the earlier it has to wait. */
 enum buf_use {
@@ -32,6 +50,7 @@ struct buf {
 	uint8_t *data;    /* cap bytes, aligned to PAGE */
 	uint32_t cap;
 	uint32_t refs;
+	uint32_t block;   /* the 64 KiB of all arenas that it lies in, counted from the first */
 	uint16_t home;    /* core */
 	uint8_t class;
 };
@@ -41,6 +60,9 @@ struct bufref {
 	struct buf *buf;
 	uint32_t off, len;
 };
+
+/* So many blocks there are. */
+uint32_t buf_blocks(void);
 
 /* This core's buffer with one reference, or NULL when `use` must wait now. */
 struct buf *buf_get(enum buf_class class, enum buf_use use);

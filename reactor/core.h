@@ -133,14 +133,23 @@ int  worker_start(int threads);
 void worker_stop(void);
 uint32_t worker_outstanding(void); /* of this core */
 
-/* buf.c */
+/* bufarena.c: the arenas of all cores, one after the other, each of whole blocks of 64 KiB */
+extern struct buf_arenas {
+	uint8_t *map;
+	size_t bytes, each; /* of all, of one core */
+} buf_arenas;
 int  buf_arena_map(int cores, uint64_t bytes_each);
 void buf_arena_unmap(void);
 /* Pins all arenas; a sentence in why[] where that fails, which costs speed only. */
 int  buf_arena_register(char why[256]);
-int  buf_core_init(bool touch);
-/* Lets this core's ring use the registration. */
+/* Lets this core's ring use the registration, or not any more. */
 void buf_core_register(void);
+void buf_core_unregister(void);
+/* The registered piece that holds [p, p + len), or -1. */
+int  buf_registered(const void *p, size_t len);
+
+/* buf.c */
+int  buf_core_init(bool touch);
 /* Once a lap: sends buffers home, serves who waits. */
 void buf_flush(void);
 bool buf_idle(void);
@@ -148,8 +157,6 @@ bool buf_idle(void);
 void buf_core_fini(void);
 struct pool_stat;
 int  buf_pool_stats(struct pool_stat *out, int max);
-/* The registered piece that holds [p, p + len), or -1. */
-int  buf_registered(const void *p, size_t len);
 
 /* bufpeek.c: of all arenas; life_ends: on the home core, before anybody else gets the buffer */
 int  buf_lives_init(const uint8_t *map, size_t map_bytes);

@@ -50,7 +50,7 @@ void upload_fini(void);
  */
 enum op_state upload_run(struct upload *u, struct op *op);
 
-/* ---- the memory cache: frames of 64 KiB in BUF_LARGE buffers, S3-FIFO or SIEVE eviction ---- */
+/* ---- the memory cache: frames of 64 KiB, and a file's last or only one in a buffer of its size; SIEVE evicts ---- */
 
 int  cache_init(uint32_t max_frames);  /* per core; installs buf_set_reclaim */
 void cache_fini(void);
@@ -102,8 +102,8 @@ struct cache_fetch {
 };
 enum op_state cache_fetch(struct cache_fetch *f, struct op *op);
 
-/* Frames found and missed, inserted and evicted; frames held now; GETs, their bytes, what failed or was damaged. */
-struct cache_stats { uint64_t hits, misses, inserts, evicted, frames, fetches, fetched_bytes, errors; };
+/* Frames found and missed, inserted and evicted; frames held now, and their buffers' bytes; GETs, their bytes, what failed or was damaged. */
+struct cache_stats { uint64_t hits, misses, inserts, evicted, frames, bytes, fetches, fetched_bytes, errors; };
 const struct cache_stats *cache_stats(int core);
 
 #endif

@@ -288,15 +288,22 @@ collect(struct cache_fetch *f)
 	return missing;
 }
 
+/* The only frame of a small file, or of a piece of one, takes as little memory as it can. */
+static enum buf_class
+class_of(const struct cache_fetch *f)
+{
+	return f->n == 1 ? buf_class_for(frame_plain(&f->rec, f->first % FRAMES_PER_BLOCK)) : BUF_LARGE;
+}
+
 /* Buffers for `n` frames.  Who holds others already must not stand in line. */
 static enum op_state
 get_room(struct fetch *x, uint32_t n)
 {
 	x->nroom = n;
 	if (!x->f->nowait)
-		return buf_get_many(&x->room, x->got, (int)n, BUF_LARGE, BUF_CACHE, &x->step);
+		return buf_get_many(&x->room, x->got, (int)n, class_of(x->f), BUF_CACHE, &x->step);
 	for (uint32_t i = 0; i < n; i++) {
-		x->got[i] = buf_get(BUF_LARGE, BUF_CACHE);
+		x->got[i] = buf_get(class_of(x->f), BUF_CACHE);
 		if (!x->got[i]) {
 			put_all(x->got, i);
 			x->nroom = 0;

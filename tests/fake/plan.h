@@ -19,6 +19,7 @@
 #define buf_put fake_buf_put
 #define buf_set_reclaim fake_buf_set_reclaim
 #define buf_was_peeked fake_buf_was_peeked
+#define buf_blocks fake_buf_blocks
 #define slab_init fake_slab_init
 #define slab_get fake_slab_get
 #define slab_put fake_slab_put
@@ -163,13 +164,41 @@ static uint64_t (*fake_reclaim)(uint64_t want_bytes);
 static struct buf_wait *fake_line, **fake_line_end = &fake_line;
 static bool fake_bufs_plan; /* buf_get_many asks the plan whether to answer later */
 
+#define FAKE_BLOCKS 65536u
+static uint32_t fake_in[FAKE_BLOCKS]; /* buffers in a block, counted */
+
+uint32_t
+buf_blocks(void)
+{
+	return FAKE_BLOCKS;
+}
+
+/* A buffer has a block of its own, unless a test moves it (fake_buf_move). */
+static uint32_t
+fake_block(void)
+{
+	static uint32_t n;
+
+	while (fake_in[n] > 0)
+		n = (n + 1) % FAKE_BLOCKS;
+	return n;
+}
+
+__attribute__((unused)) static void
+fake_buf_move(struct buf *b, uint32_t block)
+{
+	fake_in[b->block]--;
+	fake_in[b->block = block]++;
+}
+
 static struct buf *
 fake_buf_new(void)
 {
 	struct buf *b = malloc(sizeof(*b) + BUF_LARGE_BYTES);
 
 	*b = (struct buf){ .data = (uint8_t *)(b + 1), .cap = BUF_LARGE_BYTES, .refs = 1,
-	                   .class = BUF_LARGE };
+	                   .class = BUF_LARGE, .block = fake_block() };
+	fake_in[b->block]++;
 	fake_held++;
 	return b;
 }
@@ -240,6 +269,7 @@ buf_put(struct buf *b)
 	if (--b->refs > 0)
 		return;
 	fake_held--;
+	fake_in[b->block]--;
 	free(b);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "reactor/buf.h"
+#include "reactor/core.h"
 #include "reactor/shard.h"
 #include "tests/unit/oncore.h"
 
@@ -93,6 +94,55 @@ split_body(int core)
 Test(buf, blocks_split_and_merge)
 {
 	on_cores(1, split_body, NULL);
+}
+
+/* Pages side by side: each buffer's are its own, and whole blocks come back, whatever the order. */
+static void
+sizes_body(int core)
+{
+	static struct buf *b[BLOCKS * 16];
+	int n = 0, taken[BUF_LARGE + 1] = { 0 };
+
+	(void)core;
+	srand(11);
+	for (int step = 0; step < 50000; step++) {
+		if (rand() % 5 < 3) {
+			enum buf_class class = (enum buf_class)(rand() % (BUF_LARGE + 1));
+			struct buf *x = buf_get(class, BUF_DRAIN);
+
+			if (!x)
+				continue;
+			assert(x->cap == buf_class_bytes(class) && (uintptr_t)x->data % 4096 == 0);
+			memset(x->data, n, x->cap);
+			x->data[0] = x->data[x->cap - 1] = (uint8_t)step;
+			for (int i = 0; i < n; i++)
+				assert(b[i]->data + b[i]->cap <= x->data || x->data + x->cap <= b[i]->data);
+			assert(x->block == (uint32_t)((size_t)(x->data - buf_arenas.map) / 65536));
+			taken[class]++;
+			b[n++] = x;
+		} else if (n > 0) {
+			int i = rand() % n;
+
+			assert(b[i]->data[0] == b[i]->data[b[i]->cap - 1]);
+			buf_put(b[i]);
+			b[i] = b[--n];
+		}
+	}
+	for (int class = 0; class <= BUF_LARGE; class++)
+		assert(taken[class] > 100);
+	while (n > 0)
+		buf_put(b[--n]);
+	assert(used_bytes(0) == 0);
+	for (n = 0; n < BLOCKS; n++)
+		assert((b[n] = buf_get(BUF_LARGE, BUF_DRAIN)) != NULL);
+	while (n > 0)
+		buf_put(b[--n]);
+	finish();
+}
+
+Test(buf, sizes_side_by_side)
+{
+	on_cores(1, sizes_body, NULL);
 }
 
 /* Who frees less memory waits earlier. */

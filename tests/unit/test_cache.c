@@ -174,6 +174,39 @@ Test(cache, reclaim)
 	leave();
 }
 
+/* Small frames side by side in a block: what is found or held of them is so for all, and they go together. */
+Test(cache, small_frames_of_a_block_go_together)
+{
+	enum { BLOCKS = 3, EACH = 3, EACH_BYTES = EACH * 8192 };
+	struct buf *b[BLOCKS * EACH];
+
+	cache_init(100);
+	for (uint32_t i = 0; i < BLOCKS * EACH; i++) {
+		b[i] = fake_buf_new();
+		b[i]->cap = 8192;
+		if (i >= BLOCKS)
+			fake_buf_move(b[i], b[i % BLOCKS]->block);
+		b[i]->data[0] = (uint8_t)i;
+		cache_insert(1, i, b[i], 5000);
+	}
+	cr_assert(eq(u64, cache_stats(0)->bytes, BLOCKS * EACH_BYTES));
+	for (uint32_t i = 0; i < BLOCKS * EACH; i++)
+		if (i != 4)
+			buf_put(b[i]);
+	cr_assert(has(1, 3));
+	cr_assert(eq(u64, fake_reclaim(1), EACH_BYTES)); /* 3 was found, 4 is held: 2, 5 and 8 */
+	for (uint32_t i = 0; i < BLOCKS * EACH; i++)
+		cr_assert(eq(int, is_cached(1, i), i % BLOCKS != 2));
+	cr_assert(eq(u64, fake_reclaim(1), EACH_BYTES)); /* 0, 3 and 6, not found again */
+	cr_assert(eq(u64, fake_reclaim(1), 0));
+	buf_put(b[4]);
+	cache_forget(1, 7, 1);
+	cr_assert(eq(u64, fake_reclaim(1), 2 * 8192));
+	cr_assert(eq(u64, cache_stats(0)->evicted, 2 * EACH + 2));
+	cr_assert(eq(u64, cache_stats(0)->bytes, 0));
+	leave();
+}
+
 /* SIEVE as the paper's pseudocode has it, in an array, against ours over many operations. */
 Test(cache, model)
 {
