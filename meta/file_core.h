@@ -89,6 +89,7 @@ struct retire {
 	struct hold gather, syncing;
 	bool running;
 	bool broken;               /* RocksDB takes no more changes: what is held stays held */
+	bool ended;                /* file_stop is over */
 	uint64_t tail;
 	struct kv_batch *batch;
 	struct kv_write write;
@@ -165,6 +166,8 @@ void retire_fini(void);
 void retire_hold(const struct file *f, uint64_t off);
 /* Nothing is dirty: the next start needs to read nothing of the journal, and is told. */
 void tail_note(void);
+/* The last of what file_stop waits for; true: nothing is under way, and nothing begins any more. */
+bool retire_quit(void);
 
 /* ---- file_write.c */
 /* There may be room now for who waits to write. */

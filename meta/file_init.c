@@ -278,8 +278,8 @@ stop_poll(struct op *op)
 	struct op *wait = file_core->stopped;
 
 	(void)op;
-	if (!flush_quit() || !compact_quit() || !garbage_quit() || !trash_expire_quit() || !gc_quit() || file_core->retire.running || replay_is_busy() ||
-	    slice_id_is_busy() || readahead_is_busy() || !diskcache_quit()) {
+	if (!flush_quit() || !compact_quit() || !garbage_quit() || !trash_expire_quit() || !gc_quit() || replay_is_busy() ||
+	    slice_id_is_busy() || readahead_is_busy() || !diskcache_quit() || !retire_quit()) {
 		timer_start(&file_core->stop_timer, MSEC_NS, &file_core->stop);
 		return;
 	}

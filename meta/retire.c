@@ -55,8 +55,18 @@ tail_note(void)
 {
 	struct retire *r = &file_core->retire;
 
-	if (!r->running && !r->broken && journal_tail_now() != r->tail)
+	if (!r->running && !r->broken && !r->ended && journal_tail_now() != r->tail)
 		retire_start(r);
+}
+
+bool
+retire_quit(void)
+{
+	struct retire *r = &file_core->retire;
+
+	/* From here on: what a timer began now would be in the air when the reactors end, and the metadata's end would wait for it. */
+	r->ended = !r->running;
+	return r->ended;
 }
 
 void
