@@ -228,5 +228,7 @@ struct file_stats {
 /* A moving average over some FILE_RATE_NS, at the instant now_ns (CLOCK_MONOTONIC). */
 double file_upload_rate(const struct file_stats *s, uint64_t now_ns);
 const struct file_stats *file_stats(int core);
+/* Any thread: of these only how many chunks of that core are to be looked at for compaction. */
+uint64_t file_compact_pending(int core);
 
 #endif

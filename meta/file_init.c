@@ -44,6 +44,12 @@ file_stats(int core)
 	return s;
 }
 
+uint64_t
+file_compact_pending(int core)
+{
+	return cores[core] ? __atomic_load_n(&cores[core]->stats.compact_pending, __ATOMIC_RELAXED) : 0;
+}
+
 static uint64_t
 arena_bytes(void)
 {

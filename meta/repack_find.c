@@ -64,7 +64,7 @@ static bool
 is_compacting(void)
 {
 	for (int i = 0; i < reactor_cores(); i++)
-		if (__atomic_load_n(&file_stats(i)->compact_pending, __ATOMIC_RELAXED) > 0)
+		if (file_compact_pending(i) > 0)
 			return true;
 	return false;
 }

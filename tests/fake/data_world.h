@@ -8,10 +8,6 @@
 #ifndef TESTS_DATA_WORLD_H
 #define TESTS_DATA_WORLD_H
 
-#include <criterion/criterion.h>
-#include <criterion/new/assert.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +17,7 @@
 #include "reactor/log.h"
 #include "store/diskcache.h"
 #include "store/objstore.h"
+#include "tests/fake/plain.h"
 #include "tests/fake/rig.h"
 
 #define HELPER __attribute__((unused)) static

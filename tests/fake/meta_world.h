@@ -7,28 +7,12 @@
 #ifndef TESTS_META_WORLD_H
 #define TESTS_META_WORLD_H
 
-#ifndef WORLD_PLAIN
-#include <criterion/criterion.h>
-#include <criterion/new/assert.h>
-#else
-/* Without Criterion, which does not run under the thread sanitizer. */
-#define cr_assert(cond, ...)                                                              \
-	do {                                                                              \
-		if (!(cond)) {                                                            \
-			fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                          \
-		}                                                                         \
-	} while (0)
-#define eq(type, a, b) ((a) == (b))
-#endif
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "meta/dir.h"
 #include "meta/perm.h"
 #include "meta/trash.h"
 #include "reactor/log.h"
 #include "tests/fake/file_fake.h"
+#include "tests/fake/plain.h"
 #include "tests/fake/rig.h"
 
 #define HELPER __attribute__((unused)) static

@@ -18,14 +18,6 @@
 
 #define THREADS 11
 
-/* RocksDB is not built for the sanitizer, which then does not see how its threads take turns. */
-const char *__tsan_default_suppressions(void);
-const char *
-__tsan_default_suppressions(void)
-{
-	return "called_from_lib:librocksdb.so\ncalled_from_lib:libstdc++.so\nrace:rocksdb::\n";
-}
-
 static time_t until;
 
 static void
