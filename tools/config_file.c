@@ -183,10 +183,12 @@ on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list ap)
 	}
 }
 
-/* The line of a key that the schema does not know; libcyaml names only the one before it. */
+/* The line of a key that the schema does not know; libcyaml names only the one before it, and has read no further. */
 static unsigned
 line_of_key(const struct config_file *f, const char *name)
 {
+	if (!f->doc) /* what follows is no YAML */
+		return f->line;
 	for (yaml_node_t *n = f->doc->nodes.start; n < f->doc->nodes.top; n++)
 		if (n->type == YAML_SCALAR_NODE && !strcmp((const char *)n->data.scalar.value, name))
 			return (unsigned)n->start_mark.line + 1;
