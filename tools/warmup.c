@@ -169,7 +169,8 @@ read_file(const struct fref *f, uint64_t size)
 		if (warm.nwants == warm.reads)
 			settle();
 	}
-	count(1, 0, 0);
+	if (!job_ending(&warm.job))
+		count(1, 0, 0);
 }
 
 /* ---- the way down */
