@@ -129,6 +129,23 @@ Test(job, stop_waits_and_may_come_at_any_time)
 	job_stop(&work.job);
 }
 
+static int
+run_nothing(void)
+{
+	return 0;
+}
+
+/* Over before its start has returned, perhaps: then, too. */
+Test(job, one_that_ends_at_once_has_ended)
+{
+	for (int i = 0; i < 500; i++) {
+		cr_assert(eq(int, job_ready(&work.job), 0));
+		cr_assert(eq(int, job_start(&work.job, run_nothing), 0));
+		EVENTUALLY(is_idle());
+	}
+	job_stop(&work.job);
+}
+
 Test(job, what_people_are_told)
 {
 	const struct { int started, ended; const char *says; } t[] = {
