@@ -96,11 +96,18 @@ durability(const struct crash *c)
 	return c->volume % 2 ? "local" : "remote";
 }
 
+static enum trash
+trash(const struct crash *c)
+{
+	if (c->run.opt.trash < TRASHES)
+		return c->run.opt.trash;
+	return c->volume % 4 == 0 ? TRASH_LONG : c->volume % 2 == 0 ? TRASH_SHORT : TRASH_NONE;
+}
+
 /* A volume of its own for each stretch of rounds; what was is kept after a failure. */
 static int
 volume_make(struct crash *c)
 {
-	static const char *const retention[] = { [TRASH_NONE] = "0", [TRASH_SHORT] = "1s", [TRASH_LONG] = "24h" };
 	const char *argv[] = { c->run.opt.binary, "format", c->dir, NULL, NULL, NULL, NULL, NULL };
 	char note[320];
 
@@ -122,9 +129,9 @@ volume_make(struct crash *c)
 		argv[5] = "--encrypt-key";
 		argv[6] = c->run.opt.key;
 	}
+	c->run.trash = trash(c);
 	if (!c->run.failed && run_args(c, argv) == 0) {
-		c->run.trash = c->volume % 4 == 0 ? TRASH_LONG : c->volume % 2 == 0 ? TRASH_SHORT : TRASH_NONE;
-		tune_volume(&c->run.rng, c->dir, &(struct tune){ durability(c), retention[c->run.trash] }, note, sizeof(note));
+		tune_volume(&c->run.rng, c->dir, &(struct tune){ durability(c), trash_retention[c->run.trash] }, note, sizeof(note));
 		printf("volume %d:%s%s\n", c->volume, note, argv[3] ? " encrypted" : "");
 		fflush(stdout);
 		return 0;
@@ -415,6 +422,7 @@ world_make(struct crash *c)
 		return -1;
 	c->made_ns = rpc_now_ns();
 	world_init(&r->world, r->opt.seed + (uint64_t)c->volume * 1000003, &root);
+	r->world.keeps = r->trash == TRASH_LONG;
 	if (start(c) < 0)
 		return -1;
 	err = run_mount(r, &root);

@@ -7,6 +7,8 @@
 
 #include "tests/crash/run.h"
 
+const char *const trash_retention[TRASHES] = { [TRASH_NONE] = "0", [TRASH_SHORT] = "1s", [TRASH_LONG] = "24h" };
+
 int
 options_usage(void)
 {
@@ -19,6 +21,7 @@ options_usage(void)
 	        "  --reformat N          a fresh volume every N rounds (default 40)\n"
 	        "  --failures N          stop after N failures (default 1)\n"
 	        "  --durability D        of all volumes, local or remote (default: in turn)\n"
+	        "  --trash RETENTION     of all volumes: 0, 1s or 24h (default: in turn)\n"
 	        "  --key FILE            of an RSA key: some volumes are encrypted\n"
 	        "  --only PROC,...       work with these procedures, to narrow a failure down\n"
 	        "  --no-resend           the server keeps no replies across a restart\n"
@@ -50,6 +53,16 @@ procs(const char *names)
 	return set;
 }
 
+static enum trash
+trash_parse(const char *retention)
+{
+	enum trash t = TRASH_NONE;
+
+	while (t < TRASHES && strcmp(retention, trash_retention[t]) != 0)
+		t++;
+	return t;
+}
+
 int
 options_parse(struct options *o, int argc, char **argv)
 {
@@ -59,7 +72,7 @@ options_parse(struct options *o, int argc, char **argv)
 		{ "cores", 1, NULL, 'c' },    { "points", 1, NULL, 'p' },
 		{ "powercut", 0, NULL, 'P' }, { "overcut", 0, NULL, 'O' },
 		{ "work-ms", 1, NULL, 'w' },  { "durability", 1, NULL, 'D' },
-		{ "key", 1, NULL, 'k' },
+		{ "key", 1, NULL, 'k' },      { "trash", 1, NULL, 't' },
 		{ "reformat", 1, NULL, 'f' }, { "failures", 1, NULL, 'F' },
 		{ "only", 1, NULL, 'o' },     { "no-resend", 0, NULL, 'R' },
 		{ "no-usage", 0, NULL, 'U' },
@@ -69,7 +82,7 @@ options_parse(struct options *o, int argc, char **argv)
 	int ch;
 
 	*o = (struct options){ .rounds = 20, .failures = 1, .resend = true, .usage = true, .strict = true,
-		               .work_ms = 700, .reformat = 40, .seed = (uint64_t)time(NULL) };
+		               .work_ms = 700, .reformat = 40, .trash = TRASHES, .seed = (uint64_t)time(NULL) };
 	while ((ch = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (ch) {
 		case 'b': o->binary = optarg; break;
@@ -82,6 +95,10 @@ options_parse(struct options *o, int argc, char **argv)
 		case 'P': o->powercut = true; break;
 		case 'D': o->durability = optarg; break;
 		case 'k': o->key = optarg; break;
+		case 't':
+			if ((o->trash = trash_parse(optarg)) == TRASHES)
+				return -1;
+			break;
 		case 'w': o->work_ms = (uint32_t)atoi(optarg); break;
 		case 'f': o->reformat = (uint32_t)atoi(optarg); break;
 		case 'F': o->failures = atoi(optarg); break;

@@ -59,10 +59,14 @@ struct act {
 	uint8_t *data;             /* payload; freed with the act */
 };
 
+/* What is removed is so for good at once, in a second, not in this run. */
+enum trash { TRASH_NONE, TRASH_SHORT, TRASH_LONG, TRASHES };
+
 struct options {
 	const char *binary, *dir, *points; /* points: names of crash points, by spaces */
-	const char *durability;
-	const char *key;        /* NULL: no volume is encrypted */    /* NULL: local and remote, a volume each in turn */
+	const char *durability;    /* NULL: local and remote, a volume each in turn */
+	enum trash trash;          /* TRASHES: in turn, too */
+	const char *key;           /* NULL: no volume is encrypted */
 	uint64_t seed;
 	int rounds, cores, mount_offset, failures;
 	bool powercut, overcut, resend, usage, strict, verbose;
@@ -90,7 +94,7 @@ struct run {
 	uint32_t round, checks;
 	bool stopping;             /* no new calls */
 	bool failed;
-	enum { TRASH_NONE, TRASH_SHORT, TRASH_LONG } trash; /* removed for good at once, in a second, not in this run */
+	enum trash trash;
 	bool usage_known;          /* what a fresh volume counts besides its root: */
 	uint64_t usage_bytes, usage_files;
 	struct tally tally;
@@ -120,6 +124,8 @@ int run_settle(struct run *r, int timeout_ms);
 void run_work(struct run *r, uint32_t ms);
 
 /* ---- options.c */
+/* As the configuration has it. */
+extern const char *const trash_retention[TRASHES];
 /* 0; -1: wrong, options_usage says how (and returns the exit status). */
 int options_parse(struct options *o, int argc, char **argv);
 int options_usage(void);

@@ -6,7 +6,7 @@
 
 #include "tests/crash/check.h"
 
-enum { UNCHANGED_READ_PERCENT = 30 };
+enum { UNCHANGED_READ_PERCENT = 30, KEPT_READ_PERCENT = 15 };
 
 static const struct view after_crash = { .crashed = true };
 
@@ -94,8 +94,9 @@ data_step(struct job *j, struct nfs_result *res)
 	data_next(j);
 }
 
+/* Of what nobody has changed since the last check only some is read. */
 static void
-data_start(struct job *j)
+data_start(struct job *j, uint32_t unchanged_percent)
 {
 	struct check *c = j->check;
 	struct content *k = &j->n->content;
@@ -104,7 +105,7 @@ data_start(struct job *j)
 	content_begin(k);
 	j->gather = k->nchange > 0;
 	if (!j->gather && !c->all_data &&
-	    !rng_percent(&c->run->world.rng, UNCHANGED_READ_PERCENT))
+	    !rng_percent(&c->run->world.rng, unchanged_percent))
 		return;
 	free(j->ranges);
 	j->ranges = calloc((size_t)max, sizeof(*j->ranges));
@@ -135,6 +136,14 @@ target_step(struct job *j, struct nfs_result *res)
 	if (ok(j, res) &&
 	    (res->data_len != strlen(target) || memcmp(res->data, target, res->data_len) != 0))
 		fail(j, "another target than it was made with");
+}
+
+static void
+target_start(struct job *j)
+{
+	j->step = target_step;
+	j->again = target_again;
+	target_again(j);
 }
 
 static void
@@ -281,11 +290,9 @@ attr_step(struct job *j, struct nfs_result *res)
 	n->base_known = true;
 	n->fileid = res->attr.fileid;
 	if (n->type == NFS_REG) {
-		data_start(j);
+		data_start(j, UNCHANGED_READ_PERCENT);
 	} else if (n->type == NFS_LNK) {
-		j->step = target_step;
-		j->again = target_again;
-		target_again(j);
+		target_start(j);
 	} else if (n->type == NFS_DIR && n->parent != n) {
 		j->step = parent_step;
 		j->again = parent_again;
@@ -331,22 +338,28 @@ check_node_start(struct check *c, struct job *j)
 	return true;
 }
 
+static void
+adopt(struct node *n)
+{
+	if (n->type == NFS_REG && n->content.nchange)
+		content_settled(&n->content, n->base.size);
+	n->attr_known = true;
+	n->mode = n->base.mode;
+	n->uid = n->base.uid;
+	n->gid = n->base.gid;
+	n->mtime_known = false; /* the base holds it from now on */
+}
+
 void
 check_node_adopt(struct run *r)
 {
 	struct world *w = &r->world;
 
-	for (uint32_t i = 0; i < w->nnodes; i++) {
-		struct node *n = w->node[i];
-
-		if (n->type == NFS_REG && n->content.nchange)
-			content_settled(&n->content, n->base.size);
-		n->attr_known = true;
-		n->mode = n->base.mode;
-		n->uid = n->base.uid;
-		n->gid = n->base.gid;
-		n->mtime_known = false; /* the base holds it from now on */
-	}
+	for (uint32_t i = 0; i < w->nnodes; i++)
+		adopt(w->node[i]);
+	for (uint32_t i = 0; i < GONE_MAX; i++)
+		if (w->gone[i].node)
+			adopt(w->gone[i].node);
 	w->round_start = world_tick(w);
 }
 
@@ -357,6 +370,41 @@ gone_again(struct job *j)
 {
 	nfs_getattr(&j->call, j->conn, &j->gone->fh);
 	job_started(j);
+}
+
+/* What is in the trash is what it was when it was removed: nothing there changes it, whatever background work does. */
+static void
+kept_look(struct job *j, const struct nfs_attr *attr)
+{
+	const struct world *w = &j->check->run->world;
+	struct node *n = j->gone->node;
+	char what[400] = "";
+	int m;
+
+	j->n = n;
+	if (attr->type != n->type || (n->fileid && attr->fileid != n->fileid))
+		snprintf(what, sizeof(what), "in the trash, type %u fileid %" PRIu64 " instead of %u %" PRIu64, attr->type, attr->fileid,
+		         n->type, n->fileid);
+	else if (n->attr_known && n->chattr <= w->round_start && !owner_equal(attr, n->mode, n->uid, n->gid))
+		snprintf(what, sizeof(what), "in the trash, mode %o owner %u.%u instead of %o %u.%u", attr->mode, attr->uid, attr->gid,
+		         n->mode, n->uid, n->gid);
+	else if (n->type == NFS_REG && !content_size_ok(&n->content, &after_crash, attr->size)) {
+		m = snprintf(what, sizeof(what), "in the trash, size %" PRIu64 ", possible are", attr->size);
+		content_sizes(&n->content, &after_crash, what + m, sizeof(what) - (size_t)m);
+	}
+	if (what[0])
+		fail(j, what);
+	else if (untouched(w, n))
+		compare_base(j, attr);
+	if (j->check->run->failed)
+		return;
+	j->attr = n->base = *attr;
+	n->base_known = true;
+	n->fileid = attr->fileid;
+	if (n->type == NFS_REG)
+		data_start(j, KEPT_READ_PERCENT);
+	else if (n->type == NFS_LNK)
+		target_start(j);
 }
 
 static void
@@ -371,6 +419,8 @@ gone_step(struct job *j, struct nfs_result *res)
 		run_fail(r, j->gone->id, 0, "n%u was removed, and is lost: it should be in the trash", j->gone->id);
 	else if (!stale && res->attr.nlink != (res->attr.type == NFS_DIR ? 2 : 1))
 		run_fail(r, j->gone->id, 0, "n%u is in the trash with %u links", j->gone->id, res->attr.nlink);
+	else if (j->gone->node)
+		kept_look(j, &res->attr);
 }
 
 bool

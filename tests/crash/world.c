@@ -137,6 +137,9 @@ world_fini(struct world *w)
 {
 	while (w->nnodes)
 		node_drop(w, w->node[w->nnodes - 1]);
+	for (uint32_t i = 0; i < GONE_MAX; i++)
+		if (w->gone[i].node)
+			node_unpin(w, w->gone[i].node);
 }
 
 uint64_t
@@ -159,6 +162,24 @@ slot_hold(struct world *w, struct slot *s, struct node *n)
 	}
 }
 
+/* It has no name any more. */
+static void
+node_goes(struct world *w, struct node *n)
+{
+	struct gone *g = &w->gone[w->ngone++ % GONE_MAX];
+	struct node *before = g->node;
+
+	n->dying = n->gone = true;
+	node_unlist(w, n);
+	*g = (struct gone){ .fh = n->fh, .id = n->id, .node = w->keeps && n->type != NFS_DIR ? n : NULL };
+	if (g->node)
+		node_pin(n);
+	else if (!n->pins)
+		node_drop(w, n);
+	if (before)
+		node_unpin(w, before);
+}
+
 void
 slot_release(struct world *w, struct slot *s)
 {
@@ -168,13 +189,8 @@ slot_release(struct world *w, struct slot *s)
 	if (n->type == NFS_DIR)
 		s->dir->links--;
 	s->node = NULL;
-	if (!last)
-		return;
-	n->dying = n->gone = true;
-	w->gone[w->ngone++ % GONE_MAX] = (struct gone){ .fh = n->fh, .id = n->id };
-	node_unlist(w, n);
-	if (!n->pins)
-		node_drop(w, n);
+	if (last)
+		node_goes(w, n);
 }
 
 void

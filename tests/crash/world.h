@@ -54,7 +54,7 @@ struct node {
 	uint32_t writers;      /* ... that change its data */
 	bool busy_links, busy_attr;
 	bool dying;            /* the removal of its last link is in the air, or answered */
-	bool gone;             /* ... answered; freed when the last pin is */
+	bool gone;             /* ... answered; freed when the last pin is, of which a struct gone may have one */
 	uint64_t touched;      /* logical time of the last call or reply that changes data or times, */
 	uint64_t linked;       /* links, */
 	uint64_t chattr;       /* mode or owner */
@@ -82,6 +82,7 @@ struct node {
 struct gone {
 	struct nfs_fh fh;
 	uint32_t id;
+	struct node *node; /* as it was when it went to the trash; NULL: nothing keeps it, or a directory, which comes empty there */
 };
 
 struct world {
@@ -94,6 +95,7 @@ struct world {
 	struct node *node[NODES_MAX + 64];
 	uint32_t nnodes, ndirs, nfiles;
 	bool dir_rename;       /* a directory is moving to another: one at a time */
+	bool keeps;            /* what is removed stays, in the trash */
 	struct gone gone[GONE_MAX];
 	uint32_t ngone;        /* in all; the ring holds the last */
 	uint64_t verf;         /* of the running server, 0: not known yet */
