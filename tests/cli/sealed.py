@@ -150,7 +150,10 @@ def nothing_of_it_is_in_the_bucket(v):
             assert not any(p[i:i + 8] in text for i in range(0, 24)), "%s is in %s" % (name, f)
         assert "/keys/" in f or "/owners/" in f or f.endswith("dittofs.json") or footer(f) == (1, 1), f
     v.restart()
+    assert re.match("42 files in 2 directories, 18.1 MiB\n$", v.run("warmup"))
+    before = json.loads(v.run("status", "--json"))["cache"]["misses"]
     v.same()
+    assert json.loads(v.run("status", "--json"))["cache"]["misses"] == before
     v.run("fsck")
     assert json.loads(v.run("gc", "--json"))["leaked"]["objects"] == 0
 
@@ -163,6 +166,8 @@ def is_it_an_error(v, name, offset, length):
     except OSError as e:
         assert e.errno == errno.EIO, e
         assert re.search(r"object \S+ is (damaged|too short)", open(v.log).read())
+        out = json.loads(v.run("warmup", "/export/" + name, "--json", status=1))
+        assert out["errors"] == 1 and out["first_error"].startswith("/export/%s: " % name), out
         return
     raise AssertionError("%s: %d bytes were read, which are %s" % (name, len(got), "right" if got == content(name, SIZES[name])[
         offset:offset + length] else "wrong"))

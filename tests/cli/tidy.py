@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -220,6 +221,31 @@ def files_are_warmed_up(s, store):
     before = json.loads(s.run("status", "--json"))["cache"]["misses"]
     same(s, SIZES)
     assert json.loads(s.run("status", "--json"))["cache"]["misses"] == before
+    a_warmup_is_interrupted(s)
+
+
+def asked(s, path):
+    with socket.socket(socket.AF_UNIX) as c:
+        c.connect(s.vol + "/control.sock")
+        c.sendall(b"GET %s HTTP/1.0\r\nHost: dittofs\r\n\r\n" % path.encode())
+        return json.loads(b"".join(iter(lambda: c.recv(65536), b"")).split(b"\r\n\r\n", 1)[1])
+
+
+def a_warmup_is_interrupted(s):
+    """Of a file of 1 PiB: as holes it takes no room, and hours."""
+    f = s.mount.create("holes")
+    f.write((1 << 50) - 5, b"hello")
+    f.fsync()
+    p = subprocess.Popen([s.binary, "warmup", s.vol, "/export/holes", "/export/big", "--json"], env=s.env, stdout=subprocess.PIPE)
+    while not asked(s, "/warmup")["bytes"] > 1 << 30 or not asked(s, "/warmup")["running"]:
+        assert p.poll() is None, p.returncode
+    assert "one is under way" in s.run("warmup", status=1)
+    p.send_signal(signal.SIGINT)
+    out = json.loads(p.communicate(timeout=60)[0])
+    assert p.returncode == 128 + signal.SIGINT, p.returncode
+    assert (out["interrupted"], out["files"], out["errors"]) == (True, 0, 0) and 1 << 30 < out["bytes"] < 1 << 50, out
+    assert json.loads(s.run("warmup", "/export/big", "--json"))["bytes"] == SIZES["big"]
+    s.mount.unlink("holes")
 
 
 def an_object_is_leaked(s, store):
