@@ -64,7 +64,9 @@ trash_open(const struct share_rec *shares, const uint64_t *retention_s, int n, c
 uint64_t
 trash_now_s(void)
 {
-	return reactor_wall_ns() / NS + __atomic_load_n(&trash.ahead_s, __ATOMIC_RELAXED);
+	uint64_t now = reactor_wall_ns() / NS + __atomic_load_n(&trash.ahead_s, __ATOMIC_RELAXED);
+
+	return MAX(now, TRASH_HOUR_S); /* the first hour's folder would be .trash itself: a machine without a clock begins there */
 }
 
 void

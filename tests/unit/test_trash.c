@@ -344,6 +344,22 @@ Test(trash, hours_have_names_that_lead_back)
 	}
 }
 
+/* A machine without a clock of its own begins in 1970, and knows better some minutes later. */
+Test(trash, in_the_first_hour_of_1970)
+{
+	struct fref f;
+
+	trash_set_ahead(0);
+	trash_set_ahead(100 - trash_now_s());
+	cr_assert(eq(int, do_create(&superuser, world.root, "early", FT_REG, 0644, &f), 0));
+	cr_assert(eq(int, do_unlink(&superuser, world.root, "early", false), 0));
+	cr_assert(strcmp(trashed("early"), "") != 0);
+	cr_assert(ls(&superuser, trash_top(), 100) == 1 && strcmp(list[0].name, "1970-01-01-01") == 0);
+	cr_assert(eq(int, do_rename(&superuser, hour(), trashed("early"), world.root, "early"), 0));
+	cr_assert(eq(u64, attr_of(f).parent, world.root.ino));
+	mid_hour();
+}
+
 Test(trash, pages_of_any_size_list_each_once_also_after_a_restart)
 {
 	static struct listed first[LIST_MAX];
