@@ -6,8 +6,6 @@
 #include "crypto/hkdf.h"
 #include "crypto/secret.h"
 
-#define NONCES 20 /* that a thread takes from the kernel at once: 240 bytes, which getrandom gives without interruption */
-
 struct epoch {
 	uint32_t number;
 	enum aead cipher;
@@ -29,10 +27,6 @@ static __thread struct {
 	uint32_t index;
 	uint8_t key[AEAD_KEY];
 } last;
-static __thread struct {
-	uint8_t bytes[NONCES * AEAD_NONCE];
-	uint32_t left;
-} fresh;
 
 int
 seal_start(const uint8_t uuid[16])
@@ -146,20 +140,6 @@ bind(const struct epoch *e, const struct seal_place *at, uint8_t aad[AAD])
 	return (struct aead_aad){ aad, AAD };
 }
 
-static void
-take_nonce(uint8_t out[AEAD_NONCE])
-{
-	uint8_t *n;
-
-	if (fresh.left == 0) {
-		secret_random(fresh.bytes, sizeof(fresh.bytes));
-		fresh.left = NONCES;
-	}
-	n = fresh.bytes + --fresh.left * AEAD_NONCE;
-	memcpy(out, n, AEAD_NONCE);
-	memset(n, 0, AEAD_NONCE);
-}
-
 int
 seal_frame(uint32_t epoch, const struct seal_place *at, const struct iovec *in, int n, uint8_t *out,
            uint8_t trailer[SEAL_BYTES])
@@ -169,7 +149,7 @@ seal_frame(uint32_t epoch, const struct seal_place *at, const struct iovec *in, 
 
 	if (!e)
 		return -ENOKEY;
-	take_nonce(trailer);
+	secret_random(trailer, AEAD_NONCE);
 	return aead_seal(e->cipher, block_key(e, at), trailer, bind(e, at, aad), in, n, out, trailer + AEAD_NONCE);
 }
 

@@ -18,7 +18,8 @@
  * block, at most 64 frames.  But an upload may run again, perhaps with other bytes: after a PUT that failed, and whatever
  * restores of old metadata do to slice ids.  Hence nothing is derived for nonces: each sealing takes 96 fresh bits from
  * the kernel's generator, and even with a million uploads of one block two are equal with a chance of 2^-45
- * (SP 800-38D §8.3 allows 2^32 frames a key).
+ * (SP 800-38D §8.3 allows 2^32 frames a key).  None is taken in advance: of a machine that goes on twice from one
+ * snapshot both would use it, for the same blocks, where the kernel knows that it was copied and begins anew.
  *
  * One volume a process.  seal_start, seal_add and seal_stop: one thread at a time; seal_add may run beside all others.
  * seal_frame and seal_open: any thread, no locks, no allocation but for a thread's first contexts (crypto/aead.h) and where it

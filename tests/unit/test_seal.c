@@ -3,6 +3,8 @@
 #include <criterion/new/assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "crypto/secret.h"
 #include "crypto/seal.h"
@@ -227,4 +229,26 @@ Test(secret, stays_out_of_core_dumps)
 	cr_assert(strstr(flags, " dd") != NULL, "%s", flags);
 	secret_free(p, 100);
 	secret_free(NULL, 100);
+}
+
+/* As of a machine that goes on twice from one snapshot: what one has of nonces the other must not use. */
+Test(seal, a_copy_of_the_process_takes_other_nonces)
+{
+	uint8_t plain[LEN] = { 0 }, out[LEN], mine[SEAL_BYTES], its[SEAL_BYTES];
+	const struct iovec iov = { plain, LEN };
+	int end[2], status;
+	pid_t pid;
+
+	cr_assert(eq(int, seal_frame(1, &place, &iov, 1, out, mine), 0));
+	cr_assert(eq(int, pipe(end), 0));
+	pid = fork();
+	cr_assert(pid >= 0);
+	cr_assert(eq(int, seal_frame(1, &place, &iov, 1, out, mine), 0));
+	if (pid == 0)
+		_exit(write(end[1], mine, SEAL_BYTES) != SEAL_BYTES);
+	cr_assert(eq(int, (int)read(end[0], its, SEAL_BYTES), SEAL_BYTES));
+	cr_assert(waitpid(pid, &status, 0) == pid && status == 0);
+	cr_assert(memcmp(mine, its, AEAD_NONCE) != 0);
+	close(end[0]);
+	close(end[1]);
 }
