@@ -2,6 +2,7 @@
 #include "meta/kv_apply.h"
 
 #include <stdio.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 #define PENDING_PART 16
 #define PENDING_MIN  (256 * KIB)
 #define PENDING_MAX  (4 * MIB)
+
+#define ROOM_LEAST (8 * MIB) /* of the disk, for a start */
 
 struct kv_db kv;
 static _Atomic uint64_t logged_s;
@@ -271,6 +274,23 @@ begin(const struct kv_opts *o, const char *log, uint64_t seq, char why[256])
 	return err;
 }
 
+/* Each start writes some files; where they find no room RocksDB, as Debian builds it, fails an assert of its own. */
+static int
+check_room(const char *path, char why[256])
+{
+	struct statvfs s;
+	uint64_t room;
+
+	if (statvfs(path, &s) < 0)
+		return 0; /* it is to be made, or opening it will say what is wrong */
+	room = (uint64_t)(geteuid() == 0 ? s.f_bfree : s.f_bavail) * s.f_frsize;
+	if (room >= ROOM_LEAST)
+		return 0;
+	snprintf(why, 256, "the disk of the metadata in %.120s is full: %lu KiB are free, a start needs %u; nothing is lost", path, room / KIB,
+		(unsigned)(ROOM_LEAST / KIB));
+	return -ENOSPC;
+}
+
 int
 kv_open(const struct kv_opts *o, char why[256])
 {
@@ -287,6 +307,9 @@ kv_open(const struct kv_opts *o, char why[256])
 		snprintf(why, 256, "there is no metadata in %.180s; is paths.meta right?", o->path);
 		return -ENOENT;
 	}
+	err = check_room(o->path, why);
+	if (err)
+		return err;
 	kv.cache = rocksdb_cache_create_lru(o->cache_bytes);
 	op = options_new(o);
 	err = kv_wal_check(o->path, &report);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sched.h>
 #include <stdatomic.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "meta/mlog_impl.h"
@@ -43,6 +46,34 @@ Test(kv, locked_by_another_process, .init = setup, .fini = rig_dir_remove)
 	waitpid(pid, NULL, 0);
 	must_open(db, false);
 	kv_close();
+}
+
+/* All of the disk is taken: a sentence, where RocksDB itself would end the process. */
+Test(kv, a_full_disk_is_told_and_nothing_is_lost, .init = setup, .fini = rig_dir_remove)
+{
+	static uint8_t junk[64 * KIB];
+	char why[256] = "", ballast[200];
+	uint8_t got[8];
+	int fd;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mkdir(db, 0700) < 0 ||
+	    mount("tmpfs", db, "tmpfs", 0, "size=64m") < 0)
+		cr_skip_test("may not mount");
+	must_open(db, true);
+	cr_assert(eq(int, put_now("key", "value", 5), 0));
+	kv_close();
+	snprintf(ballast, sizeof(ballast), "%s/ballast", db);
+	fd = open(ballast, O_CREAT | O_WRONLY, 0600);
+	while (write(fd, junk, sizeof(junk)) > 0)
+		;
+	close(fd);
+	cr_assert(eq(int, open_at(db, false, why), -ENOSPC));
+	cr_assert(strstr(why, "is full") != NULL, "%s", why);
+	unlink(ballast);
+	must_open(db, false);
+	cr_assert(eq(int, kv_get_now("key", 3, got, sizeof(got)), 5));
+	kv_close();
+	umount(db);
 }
 
 Test(kv, batches_and_merges_survive, .init = setup, .fini = rig_dir_remove)
