@@ -155,7 +155,7 @@ diskcache_seeds(void)
 	write_seed("diskcache", "cut", seed, 1 + PAGE);
 }
 
-/* Words, zeros, and a short one, by each codec. */
+/* Words, zeros, and a short one, by each codec; and as frames of an object, not sealed and sealed. */
 static void
 codec_seeds(void)
 {
@@ -164,7 +164,7 @@ codec_seeds(void)
 		{ "zstd1_words", { CODEC_ZSTD, 1 }, 3000, false }, { "zstd19_words", { CODEC_ZSTD, 19 }, 3000, false },
 		{ "zstd1_zeros", { CODEC_ZSTD, 1 }, FRAME_BYTES, true }, { "zstd1_short", { CODEC_ZSTD, 1 }, 200, false },
 	};
-	static uint8_t plain[FRAME_BYTES], seed[5 + FRAME_BYTES];
+	static uint8_t plain[FRAME_BYTES], seed[5 + FRAME_BYTES], frame[6 + FRAME_BYTES];
 	struct codec_ctx *x = codec_new(CODEC_LEVEL_MAX);
 
 	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
@@ -172,7 +172,14 @@ codec_seeds(void)
 			plain[i] = kinds[k].zeros ? 0 : (uint8_t)"static int return "[(i + i / 40 * 7) % 18];
 		seed[0] = kinds[k].c.codec;
 		put_le32(seed + 1, kinds[k].len);
-		write_seed("codec", kinds[k].name, seed, 5 + codec_encode(x, &kinds[k].c, plain, kinds[k].len, seed + 5, FRAME_BYTES));
+		uint32_t n = codec_encode(x, &kinds[k].c, plain, kinds[k].len, seed + 5, FRAME_BYTES);
+
+		write_seed("codec", kinds[k].name, seed, 5 + n);
+		frame[0] = (uint8_t)(k % 2 * 2);
+		frame[1] = seed[0];
+		put_le32(frame + 2, kinds[k].len - 1);
+		memcpy(frame + 6, seed + 5, n);
+		write_seed("frame", kinds[k].name, frame, 6 + n);
 	}
 	codec_free(x);
 }
