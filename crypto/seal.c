@@ -164,3 +164,62 @@ seal_open(uint32_t epoch, const struct seal_place *at, const uint8_t *sealed, si
 		return -ENOKEY;
 	return aead_open(e->cipher, block_key(e, at), trailer, bind(e, at, aad), sealed, len, trailer + AEAD_NONCE, out);
 }
+
+/* ---- objects */
+
+#define OBJECT_AAD (8 + 16 + 4 + 8 + SEAL_NAME)
+
+/* The object's key, and what it is bound to. */
+static struct aead_aad
+object_key(const struct epoch *e, const char *name, size_t len, uint8_t key[AEAD_KEY], uint8_t aad[OBJECT_AAD])
+{
+	static const char label[16] = "dittofs object 1", bound[8] = "DTTOBJK1";
+	uint8_t info[sizeof(label) + 1 + SEAL_NAME];
+	size_t n = strlen(name);
+
+	assert(n <= SEAL_NAME);
+	memcpy(info, label, sizeof(label));
+	info[16] = (uint8_t)e->cipher;
+	memcpy(info + 17, name, n);
+	hkdf_expand(e->prk, info, 17 + n, key, AEAD_KEY);
+	memset(aad, 0, OBJECT_AAD);
+	memcpy(aad, bound, sizeof(bound));
+	memcpy(aad + 8, ring.uuid, 16);
+	put_le32(aad + 24, e->number);
+	put_le64(aad + 28, len);
+	memcpy(aad + 36, name, n);
+	return (struct aead_aad){ aad, OBJECT_AAD };
+}
+
+int
+seal_object(uint32_t epoch, const char *name, uint8_t *text, size_t len, uint8_t trailer[SEAL_BYTES])
+{
+	const struct epoch *e = find(epoch);
+	uint8_t key[AEAD_KEY], aad[OBJECT_AAD];
+	int err;
+
+	if (!e)
+		return -ENOKEY;
+	secret_random(trailer, AEAD_NONCE);
+	struct aead_aad to = object_key(e, name, len, key, aad);
+
+	err = aead_seal(e->cipher, key, trailer, to, &(struct iovec){ text, len }, 1, text, trailer + AEAD_NONCE);
+	secret_wipe(key, sizeof(key));
+	return err;
+}
+
+int
+seal_open_object(uint32_t epoch, const char *name, uint8_t *text, size_t len, const uint8_t trailer[SEAL_BYTES])
+{
+	const struct epoch *e = find(epoch);
+	uint8_t key[AEAD_KEY], aad[OBJECT_AAD];
+	int err;
+
+	if (!e)
+		return -ENOKEY;
+	struct aead_aad to = object_key(e, name, len, key, aad);
+
+	err = aead_open(e->cipher, key, trailer, to, text, len, trailer + AEAD_NONCE, text);
+	secret_wipe(key, sizeof(key));
+	return err;
+}

@@ -21,6 +21,9 @@
  * (SP 800-38D §8.3 allows 2^32 frames a key).  None is taken in advance: of a machine that goes on twice from one
  * snapshot both would use it, for the same blocks, where the kernel knows that it was copied and begins anew.
  *
+ * Objects that are no blocks (backups) are sealed as one text each, with a key of their own (HKDF of the epoch key, the
+ * cipher and the object's name) and bound to volume, epoch, name and length.
+ *
  * One volume a process.  seal_start, seal_add and seal_stop: one thread at a time; seal_add may run beside all others.
  * seal_frame and seal_open: any thread, no locks, no allocation but for a thread's first contexts (crypto/aead.h) and where it
  * goes on to another block (crypto/hkdf.h).  Keys are in
@@ -65,5 +68,10 @@ int seal_frame(uint32_t epoch, const struct seal_place *at, const struct iovec *
  */
 int seal_open(uint32_t epoch, const struct seal_place *at, const uint8_t *sealed, size_t len,
               const uint8_t trailer[SEAL_BYTES], uint8_t *out);
+
+/* `len` bytes in place.  `name`: the object's, at most SEAL_NAME bytes, which is for this text only.  Errors as above. */
+#define SEAL_NAME 192
+int seal_object(uint32_t epoch, const char *name, uint8_t *text, size_t len, uint8_t trailer[SEAL_BYTES]);
+int seal_open_object(uint32_t epoch, const char *name, uint8_t *text, size_t len, const uint8_t trailer[SEAL_BYTES]);
 
 #endif

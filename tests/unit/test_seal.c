@@ -252,3 +252,43 @@ Test(seal, a_copy_of_the_process_takes_other_nonces)
 	close(end[0]);
 	close(end[1]);
 }
+
+/* A text as a whole: bound to its name, to its length, and to the volume. */
+Test(seal, objects_by_name)
+{
+	uint8_t plain[LEN], text[LEN], trailer[SEAL_BYTES];
+	const uint8_t other[16] = "another volume";
+
+	fill(plain, LEN);
+	for (uint32_t e = 1; e <= 2; e++) {
+		memcpy(text, plain, LEN);
+		cr_assert(eq(int, seal_object(e, "export/backups/data/1-1", text, LEN, trailer), 0));
+		cr_assert(memcmp(text, plain, LEN) != 0);
+		uint8_t sealed[LEN];
+
+		memcpy(sealed, text, LEN);
+		cr_assert(eq(int, seal_open_object(e, "export/backups/data/1-1", text, LEN, trailer), 0));
+		cr_assert(memcmp(text, plain, LEN) == 0);
+		static const char *const names[] = { "export/backups/data/1-2", "export/backups/data/1-", "", "export/backups/data/1-11" };
+
+		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+			memcpy(text, sealed, LEN);
+			cr_assert(eq(int, seal_open_object(e, names[i], text, LEN, trailer), -E_DAMAGED));
+		}
+		memcpy(text, sealed, LEN);
+		cr_assert(eq(int, seal_open_object(e, "export/backups/data/1-1", text, LEN - 1, trailer), -E_DAMAGED));
+		memcpy(text, sealed, LEN);
+		cr_assert(eq(int, seal_open_object(3 - e, "export/backups/data/1-1", text, LEN, trailer), -E_DAMAGED));
+		text[e] = sealed[e] ^ 1;
+		cr_assert(eq(int, seal_open_object(e, "export/backups/data/1-1", text, LEN, trailer), -E_DAMAGED));
+		seal_stop();
+		cr_assert(eq(int, seal_start(other), 0));
+		cr_assert(eq(int, seal_add(e, e == 1 ? AEAD_AES256GCM : AEAD_CHACHA20, e == 1 ? key1 : key2), 0));
+		memcpy(text, sealed, LEN);
+		cr_assert(eq(int, seal_open_object(e, "export/backups/data/1-1", text, LEN, trailer), -E_DAMAGED));
+		seal_stop();
+		start();
+	}
+	cr_assert(eq(int, seal_object(3, "x", text, LEN, trailer), -ENOKEY));
+	cr_assert(eq(int, seal_open_object(3, "x", text, LEN, trailer), -ENOKEY));
+}
