@@ -14,6 +14,7 @@
  */
 #include "meta/garbage.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -37,6 +38,7 @@
 #define PAUSE_NS      (5 * MSEC_NS)
 #define FAILED_NS     (10 * SEC_NS)
 #define CLOCK_SLACK_S 3600u          /* the clock may be set back by this without anything being missed */
+#define HOLD_SLACK_S  60u            /* from the time in a record until it can be seen, at most */
 #define LATE_NS       (60 * SEC_NS)  /* so often it looks back so far */
 
 static_assert(OBJECT_NAME_MAX == sizeof(((struct obj_req *)0)->names[0]), "names of objects");
@@ -89,6 +91,7 @@ struct garbage {
 };
 
 static __thread struct garbage *mine;
+static _Atomic uint64_t held_s = UINT64_MAX;
 
 size_t
 garbage_encode(uint8_t v[GARBAGE_BYTES], uint32_t share)
@@ -117,6 +120,12 @@ void
 garbage_pack(struct kv_batch *b, uint64_t pack, uint32_t share)
 {
 	put(b, GARBAGE_PACK, pack, share);
+}
+
+void
+garbage_hold(uint64_t since_s)
+{
+	atomic_store_explicit(&held_s, since_s, memory_order_relaxed);
 }
 
 /* ---- look */
@@ -170,9 +179,12 @@ look(struct garbage *g)
 {
 	uint64_t now = (uint64_t)time(NULL);
 	uint64_t delay = file_options()->garbage_delay_ns;
+	uint64_t held = atomic_load_explicit(&held_s, memory_order_relaxed);
 
 	delay = (delay ? delay : DELAY_NS) / SEC_NS;
 	g->upto_s = now > delay ? now - delay : 0;
+	if (g->upto_s + HOLD_SLACK_S >= held)
+		g->upto_s = held > HOLD_SLACK_S ? held - HOLD_SLACK_S - 1 : 0;
 	/* With a shorter delay more may come that is due when what is found was. */
 	now -= MIN(now, DELAY_NS / SEC_NS);
 	if (get_be64(g->from + 1) > now)

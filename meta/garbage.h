@@ -22,6 +22,12 @@ void garbage_slice(struct kv_batch *b, uint64_t slice, uint32_t share);
 /* In the batch: no block is in the pack any more.  Any thread. */
 void garbage_pack(struct kv_batch *b, uint64_t pack, uint32_t share);
 
+/*
+ * What became garbage at that second (CLOCK_REALTIME) or later stays, whatever its age: a backup names it.  UINT64_MAX,
+ * which is how it begins: nothing needs it.  Any thread.
+ */
+void garbage_hold(uint64_t since_s);
+
 int  garbage_init(void); /* per core; core 0 does the work */
 void garbage_fini(void);
 /* No more from now on; true when nothing is under way. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The metadata disk is lost: a copy of it, an empty journal, and the objects that are there. */
 #include "meta/file_core.h"
+#include "meta/garbage.h"
 #include "tests/fake/data_world.h"
 
 #define BYTES (5 * MIB + 123)
@@ -88,4 +89,25 @@ Test(backup, not_over_what_is_there)
 	cr_assert(kv_checkpoint(data_path("copy"), data.why) < 0);
 	cr_assert(kv_checkpoint(data_path("no/such/place"), data.why) < 0);
 	cr_assert(data.why[0] != '\0');
+}
+
+/* A backup of an instant before it became garbage needs it, however old it is; one of later does not. */
+Test(backup, garbage_is_held)
+{
+	uint64_t held;
+
+	data_close();
+	data.file.garbage_delay_ns = 1;
+	data_open(2);
+	write_all(data_create("gone"), 1);
+	data_drain();
+	held = (uint64_t)time(NULL);
+	garbage_hold(held);
+	cr_assert(eq(int, data_unlink("gone"), 0));
+	sleep(3); /* it looks each second */
+	cr_assert(eq(u64, data_stats().deleted_objects, 0));
+	garbage_hold(held + 3600);
+	EVENTUALLY(data_stats().deleted_objects > 0);
+	garbage_hold(UINT64_MAX);
+	data_check();
 }
