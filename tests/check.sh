@@ -87,6 +87,8 @@ beside 3 tidy      tests/cli/tidy.py --binary $release
 beside 3 trash     tests/cli/trash.py --binary $release
 beside 3 metrics   tests/cli/metrics.py --binary $release
 beside 3 tidy-s3   tests/cli/tidy.py --binary $release --s3
+beside 3 backup    tests/cli/backup.py --binary $debug
+beside 3 backup-s3 tests/cli/backup.py --binary $debug --s3 --encrypt
 beside 3 sealed    tests/cli/sealed.py --binary $debug
 beside 2 e2e-asan  env SLOW=6 tests/e2e/run.sh --binary $asan --quick
 beside 3 crash     tests/crash/run.sh --binary $debug --rounds 140 --seed 1

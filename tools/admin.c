@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "meta/gc.h"
+#include "tools/backup_job.h"
 #include "tools/compact_all.h"
 #include "tools/fsck.h"
 #include "tools/pending.h"
@@ -72,11 +73,13 @@ gc(struct MHD_Connection *conn)
 	return answer(conn, MHD_HTTP_OK, report_gc_json(start, age ? strtoull(age, NULL, 10) : GC_AGE_S));
 }
 
-/* ?to=DIRECTORY. */
+/* ?to=DIRECTORY makes a copy there; ?start=1 begins a backup into the object store. */
 static enum MHD_Result
 backup(struct MHD_Connection *conn)
 {
-	return answer(conn, MHD_HTTP_OK, report_backup_json(arg(conn, "to")));
+	const char *to = arg(conn, "to");
+
+	return answer(conn, MHD_HTTP_OK, to ? report_copy_json(to) : report_backup_json(arg(conn, "start") != NULL));
 }
 
 /* ?start=1 begins one. */
@@ -323,5 +326,6 @@ admin_stop(void)
 	trash_restore_stop();
 	compact_all_stop();
 	warmup_stop();
+	backup_job_stop();
 	unlink(admin.path);
 }

@@ -23,6 +23,7 @@ int cmd_gc(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_objbench(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_status(int argc, char **argv);
@@ -34,16 +35,17 @@ int cmd_warmup(int argc, char **argv);
 int cmd_usage(const char *name, bool asked);
 
 /*
- * For those with no options but --json and --config: DIR (or --config FILE), and then so many `words`.
- * False: it is over, with a->status.
+ * For those with no options but --json and --config: DIR (or --config FILE), and then so many `words`, or from `least` to
+ * `most` of them.  False: it is over, with a->status.
  */
 struct cmd_args {
 	struct config *config;
 	bool json;
 	char **words;
-	int status;
+	int nwords, status;
 };
 bool cmd_take(int argc, char **argv, int words, struct cmd_args *a);
+bool cmd_take_some(int argc, char **argv, int least, int most, struct cmd_args *a);
 
 /* Says a sentence on stderr as `dittofs NAME: ...`; returns 1. */
 int cmd_fail(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

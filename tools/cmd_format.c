@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,52 +23,10 @@ refuse_existing(const char *dir)
 	return 0;
 }
 
-/* A path of the command line is relative to where one stands, in the config to the config. */
-static const char *
-absolute(const char *path, char out[4096])
-{
-	char here[2048];
-
-	if (!*path || *path == '/' || !getcwd(here, sizeof(here)))
-		return path;
-	snprintf(out, 4096, "%s/%.2000s", here, path);
-	return out;
-}
-
 struct encrypt {
 	enum aead cipher; /* AEAD_NONE: not at all */
 	const char *key_file, *passphrase_file;
 };
-
-/* The template with one entry per share. */
-static int
-write_config(const char *dir, char *const *shares, int n, const char *objects, const struct s3_opts *opts,
-             const struct encrypt *encrypt)
-{
-	char path[4200], credentials[4096], ca[4096], key[4096], passphrase[4096];
-	struct s3_opts s3 = *opts;
-
-	snprintf(path, sizeof(path), "%s/" CONFIG_FILE, dir);
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
-
-	if (!f)
-		return cmd_fail("format", "cannot write %s: %s", path, strerror(errno));
-	s3.credentials_file = absolute(s3.credentials_file, credentials);
-	s3.ca_file = absolute(s3.ca_file, ca);
-	char *text = config_template(shares[0], objects, &s3, absolute(encrypt->key_file, key),
-		absolute(encrypt->passphrase_file, passphrase));
-
-	fputs(text, f);
-	for (int i = 1; i < n; i++)
-		fprintf(f, "  - name: %s\n", shares[i]);
-	free(text);
-	bool bad = fflush(f) || fsync(fd);
-
-	if (fclose(f) || bad)
-		return cmd_fail("format", "cannot write %s: %s", path, strerror(errno));
-	return 0;
-}
 
 /* compression: instead of the config's, or NULL. */
 static int
@@ -103,7 +59,7 @@ cmd_format(int argc, char **argv)
 		{ "passphrase-file", required_argument, NULL, 'P' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	static struct config c;
-	char *shares[CONFIG_SHARES_MAX] = { (char *)"/export" };
+	const char *shares[CONFIG_SHARES_MAX] = { "/export" };
 	const char *file = NULL, *objects = "file://objects";
 	struct s3_opts s3 = { .endpoint = "", .region = "", .credentials_file = "", .profile = "", .ca_file = "" };
 	struct codec_choice compression = { CODEC_RAW, 0 };
@@ -162,14 +118,15 @@ cmd_format(int argc, char **argv)
 
 	if (!made && errno != EEXIST)
 		return cmd_fail("format", "cannot make %s: %s", dir, strerror(errno));
-	if (write_config(dir, shares, n ? n : 1, objects, &s3, &encrypt) == 0 &&
-	    make_volume(NULL, dir, encrypt.cipher, &compression, &c) == 0)
+	char path[4200], why[256];
+
+	snprintf(path, sizeof(path), "%s/" CONFIG_FILE, dir);
+	if (config_write(path, shares, n ? n : 1, objects, &s3, encrypt.key_file, encrypt.passphrase_file, why) < 0)
+		cmd_fail("format", "%s", why);
+	else if (make_volume(NULL, dir, encrypt.cipher, &compression, &c) == 0)
 		return 0;
 	/* Ours alone: refuse_existing saw none of it. */
-	char cmd[4200];
-
-	snprintf(cmd, sizeof(cmd), "%s/" CONFIG_FILE, dir);
-	unlink(cmd);
+	unlink(path);
 	if (made)
 		rmdir(dir);
 	return 1;

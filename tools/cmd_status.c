@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tools/backup_manifest.h"
+#include "tools/backup_manifest.h"
 #include "tools/cmd.h"
 #include "tools/control_client.h"
 #include "tools/latency_table.h"
@@ -146,6 +148,21 @@ print_cache(const json_t *cache)
 }
 
 static void
+print_backup(const json_t *b)
+{
+	const char *error = json_string_value(json_object_get(b, "error"));
+	char newest[BACKUP_TIME], next[BACKUP_TIME];
+
+	backup_time(newest, n(b, "newest"));
+	backup_time(next, n(b, "next"));
+	printf("backups   %" PRIu64 "%s%s, next %s", n(b, "kept"), n(b, "kept") ? ", newest " : "", n(b, "kept") ? newest : "",
+		n(b, "next") ? next : "by hand");
+	if (json_is_true(json_object_get(b, "running")))
+		printf("; under way, %s of %s", format_bytes(n(b, "done_bytes")), format_bytes(n(b, "total_bytes")));
+	printf("%s%s\n", error ? "; the last one failed: " : "", error ? error : "");
+}
+
+static void
 print_status(const json_t *j)
 {
 	const json_t *pend = json_object_get(j, "pending"), *jour = json_object_get(j, "journal");
@@ -162,6 +179,7 @@ print_status(const json_t *j)
 	printf("compacted %s, %" PRIu64 " pieces into %" PRIu64 "; %" PRIu64 " chunks to look at, %" PRIu64 " errors\n",
 		format_bytes(n(comp, "bytes")), n(comp, "pieces_before"), n(comp, "pieces_after"), n(comp, "pending_chunks"),
 		n(comp, "errors"));
+	print_backup(json_object_get(j, "backup"));
 	if (n(comp, "packs_before") > 0)
 		printf("          %s in %" PRIu64 " packs of which little was needed into %" PRIu64 "\n", format_bytes(n(comp, "packs_bytes")),
 			n(comp, "packs_before"), n(comp, "packs_after"));

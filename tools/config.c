@@ -9,6 +9,7 @@
 #include "store/block.h"
 #include "tools/config_file.h"
 
+#define BACKUP_EVERY_NS  (3600 * 1000000000ULL)
 #define RETENTION_MAX_NS (10 * 365 * 24 * 3600 * 1000000000ULL)
 
 struct loader {
@@ -234,6 +235,25 @@ take_share(struct loader *l, unsigned i, const struct raw_share *r)
 	}
 }
 
+/* Into a bucket by itself; a local directory is often on the disk that they are to help against. */
+static void
+take_backup(struct loader *l, const struct raw_backup *r)
+{
+	struct config *c = l->c;
+
+	if (strncmp(c->objects, "file://", 7))
+		c->backup_every_ns = BACKUP_EVERY_NS;
+	if (!r)
+		return;
+	take_duration(l, "backup.every", r->every, &c->backup_every_ns, RETENTION_MAX_NS);
+	if (c->backup_every_ns > 0 && c->backup_every_ns < 1000000000)
+		config_file_bad(&l->file, "backup.every", "%s is too often, at least 1s; 0 makes none by itself", r->every);
+	take_duration(l, "backup.keep", r->keep, &c->backup_keep_ns, RETENTION_MAX_NS);
+	if (c->backup_keep_ns < c->backup_every_ns)
+		config_file_bad(&l->file, "backup.keep", "shorter than backup.every: what the only backup needs would be deleted before there is another");
+	take_size(l, "backup.rate", r->rate, &c->backup_rate, 1 * MIB, 1024 * GIB);
+}
+
 static void
 take_all(struct loader *l, const struct raw *r)
 {
@@ -297,6 +317,7 @@ take_all(struct loader *l, const struct raw *r)
 		if (c->garbage_keep_ns < GARBAGE_KEEP_LEAST_NS)
 			config_file_bad(&l->file, "garbage.keep", "too short: readers may still be at it, so at least 5s");
 	}
+	take_backup(l, r->backup);
 	if (r->encryption) {
 		take_file(l, "encryption.key_file", r->encryption->key_file, c->key_file);
 		take_file(l, "encryption.passphrase_file", r->encryption->passphrase_file, c->passphrase_file);
@@ -315,8 +336,8 @@ take_all(struct loader *l, const struct raw *r)
 	c->nshares = r->shares_count;
 }
 
-static void
-set_defaults(struct config *c)
+void
+config_defaults(struct config *c)
 {
 	*c = (struct config){
 		.log_level = LOG_INFO,
@@ -340,6 +361,8 @@ set_defaults(struct config *c)
 		.compact_delay_ns = 2000000000,
 		.compact_rate = 64 * MIB,
 		.garbage_keep_ns = 15000000000,
+		.backup_keep_ns = 24 * BACKUP_EVERY_NS,
+		.backup_rate = 64 * MIB,
 		.drain = true,
 		.cache_bytes = 100 * GIB,
 		.cache_free = 0.1,
@@ -358,7 +381,7 @@ config_load(struct config *c, const char *path, char *why, size_t why_len)
 {
 	struct loader l = { .c = c };
 
-	set_defaults(c);
+	config_defaults(c);
 	if (!realpath(path, c->file)) {
 		snprintf(why, why_len, "%s: %s; `dittofs format DIR` makes a volume with its %s", path, strerror(errno), CONFIG_FILE);
 		return -errno;

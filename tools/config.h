@@ -68,6 +68,7 @@ struct config {
 	uint64_t compact_delay_ns, compact_rate;      /* bytes a second, all cores */
 	double repack_below;                          /* compaction.repack; 0: none */
 	uint64_t garbage_keep_ns;                     /* garbage.keep */
+	uint64_t backup_every_ns, backup_keep_ns, backup_rate; /* every 0: none by itself; bytes a second */
 	char key_file[512], passphrase_file[512];     /* encryption; "": none */
 	bool drain;
 	bool take_over;                               /* serve --take-over; not in the file */
@@ -96,6 +97,14 @@ char *config_show(const struct config *c);
  */
 char *config_template(const char *share, const char *objects, const struct s3_opts *s3, const char *key_file,
                       const char *passphrase_file);
+/*
+ * That file, for so many shares, durably and with nothing of it there when it fails (a sentence in why[]).  The files that s3
+ * and the others name are relative to where one stands.
+ */
+int config_write(const char *path, const char *const *shares, int n, const char *objects, const struct s3_opts *s3,
+                 const char *key_file, const char *passphrase_file, char why[256]);
+/* What holds where a file says nothing. */
+void config_defaults(struct config *c);
 /* The ready-made JSON of it, for `config show --json`; the caller frees. */
 char *config_show_json(const struct config *c);
 

@@ -96,6 +96,9 @@ static const cyaml_schema_field_t compaction_fields[] = {
 static const cyaml_schema_field_t garbage_fields[] = {
 	STR("keep", struct raw_garbage, keep), CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t backup_fields[] = {
+	STR("every", struct raw_backup, every), STR("keep", struct raw_backup, keep), STR("rate", struct raw_backup, rate), CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t encryption_fields[] = {
 	STR("key_file", struct raw_encryption, key_file),
 	STR("passphrase_file", struct raw_encryption, passphrase_file), CYAML_FIELD_END,
@@ -130,8 +133,8 @@ static const cyaml_schema_field_t fields[] = {
 	                     wake_names, ARRAY_LEN(wake_names)),
 	CYAML_FIELD_ENUM_PTR("log_level", CYAML_FLAG_POINTER | CYAML_FLAG_STRICT | OPT, struct raw, log_level,
 	                     level_names, ARRAY_LEN(level_names)),
-	SECTION(paths), SECTION(memory), SECTION(network), SECTION(cache), SECTION(writeback), SECTION(compaction), SECTION(garbage), SECTION(encryption), SECTION(shutdown),
-	SECTION(metrics), SECTION(s3),
+	SECTION(paths), SECTION(memory), SECTION(network), SECTION(cache), SECTION(writeback), SECTION(compaction), SECTION(garbage), SECTION(backup), SECTION(encryption),
+	SECTION(shutdown), SECTION(metrics), SECTION(s3),
 	CYAML_FIELD_SEQUENCE("shares", CYAML_FLAG_POINTER, struct raw, shares, &share_schema, 1, CONFIG_SHARES_MAX),
 	CYAML_FIELD_END,
 };

@@ -41,6 +41,7 @@ struct raw_cache {
 };
 struct raw_compaction { uint32_t *merge, *gathered; double *repack; char *delay, *rate; };
 struct raw_garbage { char *keep; };
+struct raw_backup { char *every, *keep, *rate; };
 struct raw_encryption { char *key_file, *passphrase_file; };
 struct raw_shutdown { bool *drain; char *drain_limit; };
 struct raw_metrics { char *listen; };
@@ -65,6 +66,7 @@ struct raw {
 	struct raw_writeback *writeback;
 	struct raw_compaction *compaction;
 	struct raw_garbage *garbage;
+	struct raw_backup *backup;
 	struct raw_encryption *encryption;
 	struct raw_shutdown *shutdown;
 	struct raw_metrics *metrics;

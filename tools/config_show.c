@@ -124,10 +124,11 @@ config_tree(const struct config *c)
 	format_listen(&c->listen, listen, sizeof(listen));
 	if (c->metrics.ss_family)
 		format_listen(&c->metrics, metrics, sizeof(metrics));
-	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o}, s:o, s:{s:s, s:s}, s:{s:b, s:o}, s:{s:s}, s:o}", "version", 1,
+	return json_pack("{s:i, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o}, s:{s:o, s:o, s:o}, s:o, s:{s:s, s:s}, s:{s:b, s:o}, s:{s:s}, s:o}", "version", 1,
 		"listen", listen, "cores", (int)c->cores, "core_wake", wakes[c->core_wake], "log_level", levels[c->log_level],
 		"paths", paths_tree(c), "memory", memory_tree(c), "network", network_tree(c), "cache", cache_tree(c), "writeback",
-		writeback_tree(c), "compaction", compaction_tree(c), "garbage", "keep", ms(c->garbage_keep_ns), "s3", s3_tree(c),
+		writeback_tree(c), "compaction", compaction_tree(c), "garbage", "keep", ms(c->garbage_keep_ns), "backup", "every", ms(c->backup_every_ns),
+		"keep", ms(c->backup_keep_ns), "rate", mib(c->backup_rate), "s3", s3_tree(c),
 		"encryption", "key_file", c->key_file, "passphrase_file", c->passphrase_file,
 		"shutdown", "drain", c->drain, "drain_limit", ms(c->drain_limit_ns), "metrics", "listen", metrics, "shares", shares_tree(c));
 }
@@ -267,10 +268,17 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"  delay: 2s                # after it was last uploaded, or first read\n"
 		"  rate: 64MiB              # a second at most, all cores together\n"
 		"\n"
-		"# What nobody needs any more (removed, overwritten, merged) stays in the object store for a while: a backup of\n"
-		"# the metadata (dittofs backup) that is younger than this is whole.\n"
+		"# What nobody needs any more (removed, overwritten, merged) stays in the object store for a while: a copy of the\n"
+		"# metadata in a directory (dittofs backup VOLUME DIR) that is younger than this is whole.\n"
 		"garbage:\n"
-		"  keep: 15s                # 5s at least, for readers who are still at it; 168h: backups of the last week\n"
+		"  keep: 15s                # 5s at least, for readers who are still at it; 168h: copies of the last week\n"
+		"\n"
+		"# Backups of the metadata beside the objects: `dittofs restore` makes a volume of one, when this disk is lost.\n"
+		"# What one that is kept needs stays in the object store so long, beyond garbage.keep.\n"
+		"backup:\n"
+		"  # every: 1h              # 0: by hand only (dittofs backup).  Without this line: 1h for a bucket, 0 for a directory\n"
+		"  keep: 24h                # all of the last two days, one a day before that, and the newest in any case\n"
+		"  rate: 64MiB              # a second at most\n"
 		"\n"
 		"# For objects in s3://: AWS, or what speaks its protocol.  Secrets never stand here: they come from\n"
 		"# AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or from a file of mode 0600.\n"

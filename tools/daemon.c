@@ -14,6 +14,7 @@
 #include "crypto/seal.h"
 #include "meta/preload.h"
 #include "proto/server.h"
+#include "tools/backup_job.h"
 #include "tools/memsize.h"
 #include "tools/oncore.h"
 #include "tools/pending.h"
@@ -165,6 +166,8 @@ serve(struct bringup *b, sigset_t *set, char why[256])
 		((struct sockaddr_in *)&at)->sin_port = htons(b->d.port);
 	format_listen(&at, addr, sizeof(addr));
 	log_info("serving %s on %s with %d core%s", b->d.config->shares[0].name, addr, b->d.cores, b->d.cores > 1 ? "s" : "");
+	if (backup_job_start(&b->d) < 0)
+		log_warn("no memory for backups of the metadata: none is made");
 	if (b->d.config->preload && on_core(0, preload_start, NULL) < 0)
 		log_warn("no memory to read names and attributes ahead");
 	while (sigwait(set, &sig) != 0)
@@ -286,6 +289,7 @@ daemon_run(struct config *c, char why[256])
 	for (unsigned i = 0; i < c->ncache_dirs; i++)
 		disk.dir[i] = c->cache_dir[i];
 	memcpy(disk.uuid, b.d.vol.vol.uuid, sizeof(disk.uuid));
+	backup_job_hold(&b.d);
 	if ((err = meta_open(&meta, why)) < 0 || (err = file_open(&file, &b.d.vol.vol, why)) < 0)
 		goto close;
 	if ((err = diskcache_open(&disk)) < 0) {

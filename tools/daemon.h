@@ -54,7 +54,9 @@ char *report_empty_json(const struct daemon *d, const char *share, uint64_t befo
 /* The keys that the metadata has, without what is secret of them (tools/report_keys.c); also with no server running. */
 char *report_keys_json(void);
 /* Makes a copy of the metadata in the directory, which must not be there (tools/report_backup.c); likewise. */
-char *report_backup_json(const char *dir);
+char *report_copy_json(const char *dir);
+/* How far the backup into the object store is, or the last one was; `start` begins one; likewise. */
+char *report_backup_json(bool start);
 
 /*
  * The control socket (tools/admin.c): HTTP on a unix socket of mode 0600, a thread of its own; and where metrics.listen says so

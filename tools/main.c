@@ -99,17 +99,44 @@ static const struct cmd {
 	  "on.  Ctrl-C ends the waiting, not the uploads.  Exit status 1 where some files cannot be\n"
 	  "uploaded (the server's log says why).\n" },
 	{ "backup", cmd_backup, "a copy of the metadata, for the day when its disk is lost",
+	  "dittofs backup DIR [--json]\n"
 	  "dittofs backup DIR TO [--json]\n"
-	  "dittofs backup --config FILE TO [--json]\n"
+	  "dittofs backup --config FILE [TO] [--json]\n"
 	  "\n"
-	  "The running server makes the directory TO, a copy of its metadata of one instant; on the\n"
-	  "same disk in moments and with hardly any room.  File data is in it as far as it is in the\n"
-	  "object store: `dittofs flush DIR` before uploads all.  Copy TO elsewhere.\n"
+	  "The running server copies its metadata of one instant into the object store, beside the\n"
+	  "data: what is there of the backup before is not uploaded again.  By itself it does so every\n"
+	  "backup.every (dittofs.yaml; 1h for a bucket).  `dittofs restore` makes a volume of it.\n"
+	  "A backup stays for backup.keep (24h), and all that it needs in the object store with it.\n"
 	  "\n"
-	  "To go back to it: no server runs, TO takes the place of the metadata directory (paths.meta),\n"
-	  "and the journal directory is emptied.  What was deleted, overwritten or merged\n"
-	  "since then is gone from the object store once garbage.keep (15s) is over; reading it is an\n"
-	  "I/O error.  Set that to the age of the oldest backup that you may go back to.\n" },
+	  "File data is in a backup as far as it is in the object store: `dittofs flush DIR` before\n"
+	  "uploads all.\n"
+	  "\n"
+	  "With TO, the copy is a directory of that name instead, on the same disk in moments and with\n"
+	  "hardly any room.  To go back to it: no server runs, TO takes the place of the metadata\n"
+	  "directory (paths.meta), and the journal directory is emptied.  What was deleted, overwritten\n"
+	  "or merged since then is gone from the object store once garbage.keep (15s) is over; reading\n"
+	  "it is an I/O error.\n" },
+	{ "restore", cmd_restore, "make a volume of a backup in the object store",
+	  "dittofs restore DIR --objects s3://BUCKET/PREFIX [S3 OPTIONS] [--encrypt-key FILE] [--at TIME]\n"
+	  "dittofs restore DIR|--config FILE [--at TIME]\n"
+	  "dittofs restore ... --list [--json]\n"
+	  "\n"
+	  "For the day when the machine or its disk is lost, and the bucket is there: fetches the\n"
+	  "metadata of the newest backup, checks every digest, and makes the volume in DIR, which is\n"
+	  "empty or not there; then `dittofs serve DIR --take-over`.  Where DIR has its dittofs.yaml\n"
+	  "(and no metadata any more), that says where the objects are.  Interrupted, it is run again\n"
+	  "and goes on.  Nothing in the object store is changed.\n"
+	  "\n"
+	  "What was written after the backup is not in it; `dittofs gc` finds the objects of that.\n"
+	  "\n"
+	  "  --objects URL   as `format` had it: s3://BUCKET/PREFIX, or file://DIRECTORY\n"
+	  "  --at TIME       the newest backup not after it: \"2026-11-27 00:15:00\" (UTC)\n"
+	  "  --list          only says which there are\n"
+	  "  --share NAME    where several volumes share the place: the first share of the one that is meant\n"
+	  "  --encrypt-key FILE, --passphrase-file FILE\n"
+	  "                  of an encrypted volume: its RSA key, as in `dittofs format --help`\n"
+	  "  --endpoint, --region, --style, --credentials-file, --profile, --ca-file\n"
+	  "                  for s3://, as in `dittofs format --help`\n" },
 	{ "info", cmd_info, "what a file consists of",
 	  "dittofs info DIR PATH [--json]\n"
 	  "dittofs info --config FILE PATH [--json]\n"
@@ -259,6 +286,12 @@ cmd_config_of(const char *name, const char *file, const char *dir, struct config
 bool
 cmd_take(int argc, char **argv, int words, struct cmd_args *a)
 {
+	return cmd_take_some(argc, argv, words, words, a);
+}
+
+bool
+cmd_take_some(int argc, char **argv, int least, int most, struct cmd_args *a)
+{
 	static const struct option opts[] = {
 		{ "json", no_argument, NULL, 'j' }, { "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
@@ -277,11 +310,12 @@ cmd_take(int argc, char **argv, int words, struct cmd_args *a)
 			return false;
 		}
 	}
-	if (argc - optind != words + (file ? 0 : 1)) {
+	a->nwords = argc - optind - (file ? 0 : 1);
+	if (a->nwords < least || a->nwords > most) {
 		a->status = cmd_usage(argv[0], false);
 		return false;
 	}
-	a->words = argv + argc - words;
+	a->words = argv + argc - a->nwords;
 	a->status = cmd_config_of(argv[0], file, argv[optind], &c);
 	return a->status == 0;
 }

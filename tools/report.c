@@ -7,6 +7,7 @@
 
 #include "meta/preload.h"
 #include "store/objcount.h"
+#include "tools/backup_job.h"
 #include "tools/marker.h"
 #include "tools/pending.h"
 #include "tools/totals.h"
@@ -154,6 +155,7 @@ char *
 report_json(const struct daemon *d)
 {
 	struct file_stats f;
+	struct backup_report backup;
 	struct pending pending;
 	struct timespec t;
 	char uuid[UUID_STRLEN];
@@ -173,6 +175,8 @@ report_json(const struct daemon *d)
 		num(f.journal_bytes)));
 	json_object_set_new(j, "cache", cache_json(d, &f));
 	json_object_set_new(j, "garbage", json_pack("{s:o, s:o}", "waiting", num(f.garbage), "deleted_objects", num(f.deleted_objects)));
+	backup_job_look(&backup);
+	json_object_set_new(j, "backup", backup_json(&backup));
 	json_object_set_new(j, "compaction", json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pending_chunks", num(f.compact_pending),
 		"merges", num(f.compactions), "bytes", num(f.compacted_bytes), "pieces_before", num(f.compacted_pieces),
 		"pieces_after", num(f.compacted_into), "errors", num(f.compact_errors), "packs_before", num(f.repacked),

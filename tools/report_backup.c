@@ -6,7 +6,7 @@
 
 #include "meta/kv.h"
 #include "reactor/log.h"
-#include "tools/daemon.h"
+#include "tools/backup_job.h"
 
 /* Of its files, and how many there are. */
 static uint64_t
@@ -29,7 +29,7 @@ bytes_of(const char *dir, int *files)
 }
 
 char *
-report_backup_json(const char *dir)
+report_copy_json(const char *dir)
 {
 	char why[256] = "where to?", said[600];
 	uint64_t bytes = 0;
@@ -44,6 +44,34 @@ report_backup_json(const char *dir)
 		snprintf(said, sizeof(said), "%s", why);
 	}
 	json_t *j = json_pack("{s:I, s:i, s:s?}", "bytes", (json_int_t)bytes, "files", files, "error", err ? said : NULL);
+	char *text = json_dumps(j, JSON_INDENT(2));
+
+	json_decref(j);
+	return text;
+}
+
+json_t *
+backup_json(const struct backup_report *r)
+{
+	return json_pack("{s:b, s:s?, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:I}", "running", r->running, "error",
+		r->err < 0 ? r->why : NULL, "total_bytes", (json_int_t)r->total_bytes, "done_bytes", (json_int_t)r->done_bytes, "sent_bytes",
+		(json_int_t)r->sent_bytes, "sent_objects", (json_int_t)r->sent_objects, "files", (int)r->files, "taken",
+		(json_int_t)r->taken_s, "kept", (json_int_t)r->kept, "oldest", (json_int_t)r->oldest_s, "newest", (json_int_t)r->newest_s,
+		"next", (json_int_t)r->next_s);
+}
+
+char *
+report_backup_json(bool start)
+{
+	struct backup_report r;
+	int err = start ? backup_job_ask() : 0;
+
+	backup_job_look(&r);
+	if (err < 0) {
+		r.err = err;
+		snprintf(r.why, sizeof(r.why), "one is under way");
+	}
+	json_t *j = backup_json(&r);
 	char *text = json_dumps(j, JSON_INDENT(2));
 
 	json_decref(j);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -117,4 +118,5 @@ volume_close(struct volume_open *v)
 	objstore_close(v->store);
 	kv_close();
 	close(v->lock_fd);
+	free(v->backup);
 }

@@ -20,6 +20,8 @@ struct volume_open {
 	struct objstore *store;
 	struct claim claim;
 	int lock_fd;
+	struct backup_id *backup; /* those that volume_claim found (tools/backup_manifest.h), sorted */
+	size_t nbackups;
 };
 
 /*

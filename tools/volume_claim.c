@@ -11,6 +11,7 @@
 
 #include "reactor/log.h"
 #include "reactor/reactor.h"
+#include "tools/backup_object.h"
 #include "tools/oncore.h"
 #include "tools/volume.h"
 
@@ -71,6 +72,20 @@ volume_say_owner(const struct claim_owner *o, char out[256])
 	snprintf(out, 256, "%.64s (%.60s, since %s)", o->epoch ? o->host : "another host", o->epoch ? o->where : "no telling which", since);
 }
 
+/* Before garbage of theirs could be deleted. */
+static int
+find_backups(struct volume_open *v, struct objstore *store, char why[256])
+{
+	const struct backup_place at = { .store = store, .prefix = v->shares[0].prefix };
+	int err;
+
+	free(v->backup);
+	err = backup_list(&at, &v->backup, &v->nbackups);
+	if (err < 0)
+		snprintf(why, 256, "cannot list the backups in %.100s: %s", store->url, objstore_error(err));
+	return err;
+}
+
 static int
 take_once(struct volume_open *v, struct objstore *store, char why[256])
 {
@@ -81,6 +96,8 @@ take_once(struct volume_open *v, struct objstore *store, char why[256])
 	if ((err = volume_check_markers(v, store, why)) < 0)
 		return err;
 	err = on_core(0, take, &v->claim);
+	if (err == 0)
+		return find_backups(v, store, why);
 	if (err == -EBUSY) {
 		volume_say_owner(&v->claim.other, owner);
 		snprintf(why, 256, "the objects in %.40s are owned by %.120s; when that one is gone for good: dittofs serve --take-over",

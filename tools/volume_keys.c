@@ -120,6 +120,14 @@ put(void *arg, struct op *op)
 }
 
 static enum op_state
+get(void *arg, struct op *op)
+{
+	struct key_object *o = arg;
+
+	return o->req.store->ops->get(&o->req, op);
+}
+
+static enum op_state
 del(void *arg, struct op *op)
 {
 	struct key_object *o = arg;
@@ -151,6 +159,43 @@ volume_key_remove(struct objstore *store, const char *prefix, const struct volum
 	object_init(&o, store, prefix, k);
 	if (on_core(0, del, &o) < 0)
 		log_warn("%s stays in %s; it is of no use without the RSA key", o.req.name, store->url);
+}
+
+static enum op_state
+list(void *arg, struct op *op)
+{
+	struct key_object *o = arg;
+
+	return o->req.store->ops->list(&o->req, op);
+}
+
+/* The objects of all epochs, to `see`; what is no key's name is left out. */
+static int
+each_object(struct objstore *store, const char *prefix, int (*see)(void *arg, struct objstore *store, const struct obj_entry *e), void *arg)
+{
+	struct obj_entry *page = malloc(LIST_MAX * sizeof(*page));
+	struct key_object o = { .req.more = true };
+	char after[OBJ_NAME] = "";
+	int err = page ? 0 : -ENOMEM;
+
+	while (err == 0 && o.req.more) {
+		memset(&o, 0, sizeof(o));
+		o.req.store = store;
+		snprintf(o.req.name, sizeof(o.req.name), "%s%skeys/", prefix, *prefix ? "/" : "");
+		memcpy(o.req.after, after, sizeof(after));
+		o.req.entry = page;
+		o.req.nentries = LIST_MAX;
+		err = on_core(0, list, &o);
+		for (int i = 0; i < o.req.nentries && err == 0; i++) {
+			const char *dash = strrchr(page[i].name, '-');
+
+			memcpy(after, page[i].name, sizeof(after));
+			if (dash && strlen(dash + 1) == ID_DIGITS)
+				err = see(arg, store, &page[i]);
+		}
+	}
+	free(page);
+	return err;
 }
 
 /* ---- opening */
@@ -190,11 +235,11 @@ why_locked(const struct volume_key *k, struct rsakey *rsa, const struct config *
 }
 
 static int
-unlock_all(const struct volume_open *v, const struct volume_keys *k, struct rsakey *rsa, const struct config *c, char why[256])
+unlock_all(const uint8_t uuid[16], const struct volume_keys *k, struct rsakey *rsa, const struct config *c, char why[256])
 {
 	uint8_t key[AEAD_KEY];
 	struct epochkey e;
-	int err = seal_start(v->vol.uuid);
+	int err = seal_start(uuid);
 
 	if (err < 0) {
 		snprintf(why, 256, "no memory for the keys");
@@ -202,7 +247,7 @@ unlock_all(const struct volume_open *v, const struct volume_keys *k, struct rsak
 	}
 	for (int i = 0; i < k->n && err == 0; i++) {
 		err = epochkey_unwrap(&e, rsa, k->v[i].text, k->v[i].len, key);
-		if (err == 0 && memcmp(e.uuid, v->vol.uuid, 16) != 0)
+		if (err == 0 && memcmp(e.uuid, uuid, 16) != 0)
 			err = -E_DAMAGED;
 		if (err < 0)
 			why_locked(&k->v[i], rsa, c, err, why);
@@ -232,7 +277,7 @@ volume_unlock(const struct volume_open *v, const struct config *c, struct rsakey
 	} else if (err == 0 && k.n > 0) {
 		err = volume_rsa_load(&rsa, c, why);
 		if (err == 0)
-			err = unlock_all(v, &k, rsa, c, why);
+			err = unlock_all(v->vol.uuid, &k, rsa, c, why);
 		if (err == 0)
 			log_info("objects are encrypted: %s, key epoch %" PRIu32 " of %d", aead_name(seal_cipher(seal_epoch())), seal_epoch(),
 				k.n);
@@ -241,6 +286,64 @@ volume_unlock(const struct volume_open *v, const struct config *c, struct rsakey
 		*keep = err == 0 ? rsa : NULL;
 	if (!keep || err < 0)
 		rsakey_free(rsa);
+	volume_keys_free(&k);
+	return err;
+}
+
+/* One object, as its record would be. */
+static int
+read_object(void *arg, struct objstore *store, const struct obj_entry *e)
+{
+	struct volume_keys *k = arg;
+	struct volume_key *v = &k->v[k->n];
+	struct key_object o = { .req.store = store, .iov = { v->text, e->size } };
+	int err;
+
+	if (k->n == KEYS_MAX)
+		return -ENOSPC;
+	if (e->size >= sizeof(v->text))
+		return 0; /* none of ours */
+	o.req.iov = &o.iov;
+	o.req.niov = 1;
+	o.req.len = v->len = e->size;
+	memcpy(o.req.name, e->name, sizeof(o.req.name));
+	err = on_core(0, get, &o);
+	if (err < 0)
+		return err;
+	v->text[v->len] = '\0';
+	k->n += epochkey_read(&v->e, v->text, v->len) == 0;
+	return 0;
+}
+
+/* Those for this RSA key; a rewrap that was cut short leaves both.  In the order of epochs, as records are. */
+static void
+keep_own(struct volume_keys *k, const struct rsakey *rsa)
+{
+	int n = 0;
+
+	for (int i = 0; i < k->n; i++)
+		if (memcmp(k->v[i].e.rsa, rsakey_id(rsa), RSAKEY_ID) == 0)
+			k->v[n++] = k->v[i];
+	k->n = n > 0 ? n : k->n; /* none: the first tells which it is */
+}
+
+int
+volume_unlock_objects(struct objstore *store, const char *prefix, const uint8_t uuid[16], const struct config *c, int *n, char why[256])
+{
+	struct volume_keys k = { .v = malloc(KEYS_MAX * sizeof(*k.v)) };
+	struct rsakey *rsa = NULL;
+	int err = k.v ? each_object(store, prefix, read_object, &k) : -ENOMEM;
+
+	if (err < 0)
+		snprintf(why, 256, "the keys of the volume cannot be read from %.150s: %s", store->url, objstore_error(err));
+	else if (k.n == 0 && c->key_file[0])
+		snprintf(why, 256, "a key is named, but the volume in %.100s is not encrypted, or its keys are gone", store->url), err = -EINVAL;
+	else if (k.n > 0 && (err = volume_rsa_load(&rsa, c, why)) == 0) {
+		keep_own(&k, rsa);
+		err = unlock_all(uuid, &k, rsa, c, why);
+	}
+	*n = k.n;
+	rsakey_free(rsa);
 	volume_keys_free(&k);
 	return err;
 }
@@ -333,43 +436,25 @@ rewrap_one(struct objstore *store, const char *prefix, struct rsakey *from, stru
 	return err < 0 ? err : put_object(store, prefix, new, false, why);
 }
 
-static enum op_state
-list(void *arg, struct op *op)
+/* Wrapped for another RSA key than the one whose short id `arg` is. */
+static int
+remove_other(void *arg, struct objstore *store, const struct obj_entry *e)
 {
-	struct key_object *o = arg;
+	struct key_object d = { .req.store = store };
 
-	return o->req.store->ops->list(&o->req, op);
+	memcpy(d.req.name, e->name, sizeof(d.req.name));
+	return strcmp(strrchr(e->name, '-') + 1, arg) ? on_core(0, del, &d) : 0;
 }
 
 /* Objects that are wrapped for other RSA keys, of whichever epochs: also those that an earlier run left. */
 static int
 remove_others(struct objstore *store, const char *prefix, const uint8_t rsa[RSAKEY_ID], char why[256])
 {
-	struct obj_entry *page = malloc(LIST_MAX * sizeof(*page));
-	char after[OBJ_NAME] = "", id[ID_DIGITS + 1];
-	struct key_object o = { .req.more = true };
-	int err = page ? 0 : -ENOMEM;
+	char id[ID_DIGITS + 1];
+	int err;
 
 	short_id(rsa, id);
-	while (err == 0 && o.req.more) {
-		memset(&o, 0, sizeof(o));
-		o.req.store = store;
-		snprintf(o.req.name, sizeof(o.req.name), "%s%skeys/", prefix, *prefix ? "/" : "");
-		memcpy(o.req.after, after, sizeof(after));
-		o.req.entry = page;
-		o.req.nentries = LIST_MAX;
-		err = on_core(0, list, &o);
-		for (int i = 0; i < o.req.nentries && err == 0; i++) {
-			const char *dash = strrchr(page[i].name, '-');
-			struct key_object d = { .req.store = store };
-
-			memcpy(after, page[i].name, sizeof(after));
-			memcpy(d.req.name, page[i].name, sizeof(d.req.name));
-			if (dash && strlen(dash + 1) == ID_DIGITS && strcmp(dash + 1, id) != 0)
-				err = on_core(0, del, &d);
-		}
-	}
-	free(page);
+	err = each_object(store, prefix, remove_other, id);
 	if (err < 0)
 		snprintf(why, 256, "the new RSA key is in force, but the objects for the old one cannot be removed from %.90s (%s): run it once more",
 			store->url, objstore_error(err));

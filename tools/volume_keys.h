@@ -40,6 +40,12 @@ int volume_rsa_load(struct rsakey **out, const struct config *c, char why[256]);
 int volume_unlock(const struct volume_open *v, const struct config *c, struct rsakey **rsa, char why[256]);
 
 /*
+ * The same with no metadata at hand: the objects below `prefix` that are wrapped for that RSA key.  Reactors running.
+ * *n: how many epochs; 0: there are none, and the volume is not encrypted.  A config that names no key for a volume with keys,
+ * or the wrong one, is refused; and one that names a key for a volume without.
+ */
+int volume_unlock_objects(struct objstore *store, const char *prefix, const uint8_t uuid[16], const struct config *c, int *n, char why[256]);
+/*
  * Makes the next epoch: object, then record.  Reactors running, the objects claimed or the volume just being made; the
  * metadata is open.  *out: what was made.
  */

@@ -23,8 +23,8 @@ done
 build_test crash tests/crash
 # only builds with crash points know the variable
 if [ -z "$points" ] && grep -q DITTOFS_CRASH_AT "$binary"; then
-	# those of the key commands are for tests/cli/sealed.py
-	points=$(make -s list-crash-points | grep -vx name | grep -v '^key\.' | tr '\n' ' ')
+	# those of the key commands are for tests/cli/sealed.py, of backups for backup.py
+	points=$(make -s list-crash-points | grep -vx name | grep -vE '^(key|backup|restore)\.' | tr '\n' ' ')
 fi
 own=
 if [ -z "$dir" ]; then
