@@ -1,67 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Merging of slices beside all that may happen to them meanwhile. */
 #include <dirent.h>
-#include <stdatomic.h>
 
 #include "meta/compact.h"
 #include "tests/fake/data_world.h"
+#include "tests/fake/gate_store.h"
 
 TestSuite(file_compact, .timeout = 600);
 
 #define SPAN (8 * MIB)
 
 static uint8_t bytes[SPAN], back[SPAN];
-
-/* PUTs of blocks that are objects of their own, as a merge's is, are held while the gate is closed. */
-static struct {
-	const struct objstore_ops *real;
-	struct objstore_ops ops;
-	_Atomic bool closed;
-	_Atomic int held;
-	struct timer timer;
-	struct op op;
-	struct obj_req *req;
-	struct op *wait;
-} gate;
-
-static enum op_state
-gate_put(struct obj_req *r, struct op *op)
-{
-	if (!gate.closed || !strstr(r->name, "/chunks/"))
-		return gate.real->put(r, op);
-	cr_assert(gate.req == NULL || gate.req == r);
-	gate.req = r;
-	gate.wait = op;
-	gate.held = 1;
-	timer_start(&gate.timer, 1000000, &gate.op);
-	return OP_PENDING;
-}
-
-static void
-gate_look(struct op *op)
-{
-	struct op *wait = gate.wait;
-
-	(void)op;
-	if (gate.closed) {
-		timer_start(&gate.timer, 1000000, &gate.op);
-		return;
-	}
-	gate.held = 0;
-	if (gate.real->put(gate.req, wait) == OP_DONE)
-		wait->resume(wait);
-	gate.req = NULL;
-}
-
-static void
-gate_install(void)
-{
-	gate.real = data.store->ops;
-	gate.ops = *gate.real;
-	gate.ops.put = gate_put;
-	gate.op.resume = gate_look;
-	data.store->ops = &gate.ops;
-}
 
 static void
 begin(int cores)
@@ -264,11 +213,12 @@ static void
 hold_a_merge(struct fref *f)
 {
 	begin(1);
-	gate_install();
+	gate_install(data.store);
 	*f = data_create("f");
 	write_some(*f, 0, SPAN, 1);
 	data_drain();
-	gate.closed = true;
+	gate.put_part = "/chunks/"; /* blocks that are objects of their own, as a merge's is */
+	gate.put_closed = true;
 	fragment(*f, 0, SPAN / 2, 5);
 	EVENTUALLY(gate.held);
 }
@@ -282,7 +232,7 @@ Test(file_compact, what_is_written_meanwhile_wins)
 		write_some(f, off, 1000, off + 9);
 	data_drain();
 	write_some(f, 70000, 5000, 99); /* dirty when the merge is committed */
-	gate.closed = false;
+	gate.put_closed = false;
 	EVENTUALLY(data_stats().compactions > 0);
 	check_bytes(f, SPAN);
 	data_drain();
@@ -303,7 +253,7 @@ Test(file_compact, what_is_cut_meanwhile_stays_cut)
 	cr_assert(eq(int, data_truncate(f, MIB + 100), 0));
 	cr_assert(eq(int, data_truncate(f, SPAN), 0));
 	memset(bytes + MIB + 100, 0, SPAN - MIB - 100);
-	gate.closed = false;
+	gate.put_closed = false;
 	EVENTUALLY(data_stats().compactions > 0);
 	quiet();
 	check_bytes(f, SPAN);
@@ -319,7 +269,7 @@ Test(file_compact, of_a_file_that_is_cut_to_nothing_nothing_is_left)
 
 	hold_a_merge(&f);
 	cr_assert(eq(int, data_truncate(f, 0), 0));
-	gate.closed = false;
+	gate.put_closed = false;
 	quiet();
 	EVENTUALLY(check_keys('G') == 0);
 	cr_assert(eq(u64, check_keys('B'), 0));
@@ -334,7 +284,7 @@ Test(file_compact, of_a_file_that_is_removed_nothing_is_left)
 
 	hold_a_merge(&f);
 	cr_assert(eq(int, data_unlink("f"), 0));
-	gate.closed = false;
+	gate.put_closed = false;
 	quiet();
 	EVENTUALLY(check_keys('G') == 0);
 	cr_assert(eq(u64, check_keys('B'), 0));
@@ -349,7 +299,7 @@ Test(file_compact, a_stop_waits_for_the_one_under_way)
 	struct fref f;
 
 	hold_a_merge(&f);
-	gate.closed = false;
+	gate.put_closed = false;
 	data_close();
 	data_open(2);
 	check_bytes(f, SPAN);

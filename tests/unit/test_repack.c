@@ -2,10 +2,10 @@
 /* Packs that are thinned out, beside all that may happen to them meanwhile. */
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <unistd.h>
 
 #include "tests/fake/data_world.h"
+#include "tests/fake/gate_store.h"
 
 TestSuite(repack, .timeout = 600);
 
@@ -14,73 +14,6 @@ TestSuite(repack, .timeout = 600);
 
 static uint8_t bytes[BYTES], back[BYTES];
 static struct fref file[4][FILES]; /* of packs */
-
-/* GETs of the name, or PUTs of packs, are held while the gate is closed. */
-static struct {
-	const struct objstore_ops *real;
-	struct objstore_ops ops;
-	char name[OBJ_NAME];
-	_Atomic bool get_closed, put_closed;
-	_Atomic int held;
-	bool is_put;
-	struct timer timer;
-	struct op op;
-	struct obj_req *req;
-	struct op *wait;
-} gate;
-
-static enum op_state
-gate_hold(struct obj_req *r, struct op *op, bool is_put)
-{
-	gate.req = r;
-	gate.wait = op;
-	gate.is_put = is_put;
-	gate.held = 1;
-	timer_start(&gate.timer, 1000000, &gate.op);
-	return OP_PENDING;
-}
-
-static enum op_state
-gate_get(struct obj_req *r, struct op *op)
-{
-	if (!gate.get_closed || strcmp(r->name, gate.name) != 0)
-		return gate.real->get(r, op);
-	return gate_hold(r, op, false);
-}
-
-static enum op_state
-gate_put(struct obj_req *r, struct op *op)
-{
-	if (!gate.put_closed || !strstr(r->name, "/packs/"))
-		return gate.real->put(r, op);
-	return gate_hold(r, op, true);
-}
-
-static void
-gate_look(struct op *op)
-{
-	struct op *wait = gate.wait;
-
-	(void)op;
-	if (gate.is_put ? gate.put_closed : gate.get_closed) {
-		timer_start(&gate.timer, 1000000, &gate.op);
-		return;
-	}
-	gate.held = 0;
-	if ((gate.is_put ? gate.real->put : gate.real->get)(gate.req, wait) == OP_DONE)
-		wait->resume(wait);
-}
-
-static void
-gate_install(void)
-{
-	gate.real = data.store->ops;
-	gate.ops = *gate.real;
-	gate.ops.get = gate_get;
-	gate.ops.put = gate_put;
-	gate.op.resume = gate_look;
-	data.store->ops = &gate.ops;
-}
 
 static void
 begin(int cores)
@@ -317,17 +250,17 @@ Test(repack, a_reader_follows)
 	begin(1);
 	fill(0);
 	restart(2);
-	gate_install();
+	gate_install(data.store);
 	struct block_rec rec = block_of(file[0][0]);
 
-	object_name(gate.name, data.share[0].prefix, 0, 0, &rec);
+	object_name(gate.get_name, data.share[0].prefix, 0, 0, &rec);
 	/* The reader is held behind its look at the record; what repacks reads by the same name, so that is let through. */
 	gate.get_closed = true;
 	pthread_t reader;
 
 	cr_assert(eq(int, pthread_create(&reader, NULL, read_one, NULL), 0));
 	EVENTUALLY(gate.held);
-	gate.name[0] = '\0';
+	gate.get_name[0] = '\0';
 	thin_out(0, 5);
 	EVENTUALLY(has_settled(0));
 	cr_assert(ne(u64, block_of(file[0][0]).pack, rec.pack));
@@ -385,8 +318,9 @@ Test(repack, a_damaged_pack_is_left_as_it_is)
 Test(repack, what_is_removed_meanwhile_goes)
 {
 	begin(1);
-	gate_install();
+	gate_install(data.store);
 	fill(0);
+	gate.put_part = "/packs/";
 	gate.put_closed = true;
 	thin_out(0, 5);
 	EVENTUALLY(gate.held);
@@ -403,8 +337,9 @@ Test(repack, what_is_removed_meanwhile_goes)
 Test(repack, a_stop_waits_for_the_turn_under_way)
 {
 	begin(1);
-	gate_install();
+	gate_install(data.store);
 	fill(0);
+	gate.put_part = "/packs/";
 	gate.put_closed = true;
 	thin_out(0, 5);
 	EVENTUALLY(gate.held);
