@@ -19,13 +19,14 @@ int rig_call(int core, enum op_state (*start)(void *arg, struct op *op), void *a
 /* n threads run fn(0..n-1); returns when all have. */
 void rig_threads(int n, void (*fn)(int i));
 
-/* Waits for something that happens by itself. */
+/* Waits for something that happens by itself.  Once seen it counts as seen: it may be over a moment later. */
 #define EVENTUALLY(what)                                    \
 	do {                                                \
 		int ms_ = 0;                                \
-		while (!(what) && ms_++ < 30000)            \
+		bool seen_;                                 \
+		while (!(seen_ = (what)) && ms_++ < 30000)  \
 			usleep(1000);                       \
-		cr_assert(what, "never: " #what);           \
+		cr_assert(seen_, "never: " #what);          \
 	} while (0)
 
 /* An empty directory of this test; removed by rig_dir_remove. */
