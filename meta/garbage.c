@@ -135,13 +135,14 @@ see_entry(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
 {
 	struct garbage *g = arg;
 	struct entry *e = &g->entry[g->nentries];
+	struct garbage_key k;
 
-	if (klen != 18)
+	if (!key_read_garbage(&k, key, klen))
 		return 0;
 	memcpy(e->key, key, klen);
 	e->klen = klen;
-	e->kind = (char)e->key[9];
-	e->id = get_be64(e->key + 10);
+	e->kind = k.kind;
+	e->id = k.id;
 	e->share = vlen == GARBAGE_BYTES ? get_le32((const uint8_t *)val + 1) : 0;
 	if (e->kind != GARBAGE_INODE && e->kind != GARBAGE_SLICE && e->kind != GARBAGE_PACK)
 		return 0; /* of a newer version: none of our business */
@@ -180,6 +181,7 @@ look(struct garbage *g)
 	uint64_t now = (uint64_t)time(NULL);
 	uint64_t delay = file_options()->garbage_delay_ns;
 	uint64_t held = atomic_load_explicit(&held_s, memory_order_relaxed);
+	struct garbage_key from;
 
 	delay = (delay ? delay : DELAY_NS) / SEC_NS;
 	g->upto_s = now > delay ? now - delay : 0;
@@ -187,7 +189,7 @@ look(struct garbage *g)
 		g->upto_s = held > HOLD_SLACK_S ? held - HOLD_SLACK_S - 1 : 0;
 	/* With a shorter delay more may come that is due when what is found was. */
 	now -= MIN(now, DELAY_NS / SEC_NS);
-	if (get_be64(g->from + 1) > now)
+	if (key_read_garbage(&from, g->from, g->from_len) && from.due_s > now)
 		g->from_len = key_garbage(g->from, now, 0, 0);
 	memcpy(g->scan.from, g->from, g->from_len);
 	g->scan.from_len = (uint16_t)g->from_len;

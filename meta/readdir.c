@@ -197,22 +197,20 @@ trash_see(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
 {
 	struct meta_readdir *m = arg;
 	struct trash_rec r;
-	uint64_t second, ino;
+	struct trash_key k;
 	int res;
 
-	if (klen != 21 || trash_decode(&r, val, vlen) < 0) {
+	if (!key_read_trash(&k, key, klen) || trash_decode(&r, val, vlen) < 0) {
 		log_error("metadata: a record of the trash of share %u is damaged", m->dir.share);
 		return -EIO;
 	}
-	second = get_be64((const uint8_t *)key + 5);
-	ino = get_be64((const uint8_t *)key + 13);
 	if (trash_second(m->dir.ino) == 0)
-		return trash_hour(m, second);
-	res = trash_entry(m, second, ino, &r);
+		return trash_hour(m, k.deleted_s);
+	res = trash_entry(m, k.deleted_s, k.ino, &r);
 	if (res || --m->trash_looks > 0)
 		return res;
-	m->trash_next_second = second;
-	m->trash_next_ino = ino + 1;
+	m->trash_next_second = k.deleted_s;
+	m->trash_next_ino = k.ino + 1;
 	return GO_ON;
 }
 

@@ -191,6 +191,17 @@ key_garbage(uint8_t *k, uint64_t due_s, char kind, uint64_t id)
 	return 18;
 }
 
+bool
+key_read_garbage(struct garbage_key *g, const void *key, size_t len)
+{
+	const uint8_t *k = key;
+
+	if (len != 18 || k[0] != 'G')
+		return false;
+	*g = (struct garbage_key){ .due_s = get_be64(k + 1), .kind = (char)k[9], .id = get_be64(k + 10) };
+	return true;
+}
+
 size_t
 key_trash(uint8_t *k, uint32_t share, uint64_t deleted_s, uint64_t ino)
 {
@@ -198,6 +209,17 @@ key_trash(uint8_t *k, uint32_t share, uint64_t deleted_s, uint64_t ino)
 	put_be64(k + 5, deleted_s);
 	put_be64(k + 13, ino);
 	return 21;
+}
+
+bool
+key_read_trash(struct trash_key *t, const void *key, size_t len)
+{
+	const uint8_t *k = key;
+
+	if (len != 21 || k[0] != 'T')
+		return false;
+	*t = (struct trash_key){ .share = get_be32(k + 1), .deleted_s = get_be64(k + 5), .ino = get_be64(k + 13) };
+	return true;
 }
 
 size_t key_usage(uint8_t *k, uint32_t share)     { return key_u32(k, 'U', share); }

@@ -96,6 +96,12 @@ size_t key_journal(uint8_t *k, uint32_t journal);
 size_t key_epoch(uint8_t *k, uint32_t epoch);
 size_t key_once(uint8_t *k, uint32_t core, uint32_t slot);
 
+/* What two kinds of key say; false: not of that kind and length (a newer version's, damage). */
+struct garbage_key { uint64_t due_s; char kind; uint64_t id; };
+struct trash_key { uint32_t share; uint64_t deleted_s, ino; };
+bool   key_read_garbage(struct garbage_key *g, const void *key, size_t len);
+bool   key_read_trash(struct trash_key *t, const void *key, size_t len);
+
 #define COOKIE_DOT    1u
 #define COOKIE_DOTDOT 2u
 /* 63 bits and above COOKIE_DOTDOT: a READDIR cookie.  SipHash-2-4 of the name. */

@@ -83,12 +83,13 @@ see(void *arg, const void *key, size_t klen, const void *val, size_t vlen)
 {
 	struct expire *x = arg;
 	struct due *d = &x->due[x->ndue];
+	struct trash_key k;
 	struct trash_rec r;
 
-	if (klen != 21 || trash_decode(&r, val, vlen) < 0)
+	if (!key_read_trash(&k, key, klen) || trash_decode(&r, val, vlen) < 0)
 		return 0; /* of a newer version: none of our business */
-	d->second = get_be64((const uint8_t *)key + 5);
-	d->ino = get_be64((const uint8_t *)key + 13);
+	d->second = k.deleted_s;
+	d->ino = k.ino;
 	d->gen = r.gen;
 	return !is_due(x, d->second, &r) || ++x->ndue == ENTRIES;
 }

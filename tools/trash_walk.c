@@ -20,13 +20,13 @@ see_record(void *arg, const void *key, size_t klen, const void *val, size_t vlen
 {
 	struct page *p = arg;
 	struct trash_item *it = &p->v[p->n];
-	const uint8_t *k = key;
+	struct trash_key k;
 
-	if (klen != 21 || trash_decode(&it->rec, val, vlen) < 0)
+	if (!key_read_trash(&k, key, klen) || trash_decode(&it->rec, val, vlen) < 0)
 		return 0;
-	it->share = get_be32(k + 1);
-	it->second = get_be64(k + 5);
-	it->ino = get_be64(k + 13);
+	it->share = k.share;
+	it->second = k.deleted_s;
+	it->ino = k.ino;
 	return ++p->n == PAGE_ITEMS;
 }
 

@@ -136,6 +136,31 @@ Test(record, volume_and_share)
 	cr_assert(eq(int, share_decode(&t, b, len), -E_DAMAGED));
 }
 
+Test(record, keys_are_read_as_they_were_made)
+{
+	uint8_t k[32] = { 0 };
+	struct garbage_key g;
+	struct trash_key t;
+	size_t len = key_garbage(k, 0x1122334455667788, 's', 0x99aabbccddeeff01);
+
+	cr_assert(key_read_garbage(&g, k, len));
+	cr_assert(eq(u64, g.due_s, 0x1122334455667788));
+	cr_assert(eq(chr, g.kind, 's'));
+	cr_assert(eq(u64, g.id, 0x99aabbccddeeff01));
+	for (size_t n = 0; n < 32; n++)
+		cr_assert(eq(int, key_read_garbage(&g, k, n), n == len));
+	cr_assert(not(key_read_trash(&t, k, len)));
+	len = key_trash(k, 0x01020304, 0x1122334455667788, 0x99aabbccddeeff01);
+	cr_assert(key_read_trash(&t, k, len));
+	cr_assert(eq(u32, t.share, 0x01020304));
+	cr_assert(eq(u64, t.deleted_s, 0x1122334455667788));
+	cr_assert(eq(u64, t.ino, 0x99aabbccddeeff01));
+	for (size_t n = 0; n < 32; n++)
+		cr_assert(eq(int, key_read_trash(&t, k, n), n == len));
+	k[0] = 'G';
+	cr_assert(not(key_read_trash(&t, k, len)));
+}
+
 /* What scans rely on: keys of one directory are together and in cookie order. */
 Test(record, keys_sort)
 {
