@@ -565,23 +565,31 @@ compact_quit(void)
 	return !c->running;
 }
 
+void
+compact_tune(void)
+{
+	const struct file_opts *o = file_options();
+	struct compact *c = mine;
+
+	c->rule = (struct compact_rule){ .merge = o->compact_merge, .gathered = o->compact_gathered };
+	c->rate = MAX(o->compact_rate / (uint64_t)reactor_cores(), MIB);
+	c->delay_ns = o->compact_delay_ns;
+}
+
 int
 compact_init(uint64_t arena_bytes)
 {
-	const struct file_opts *o = file_options();
 	struct compact *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
-	c->rule = (struct compact_rule){ .merge = o->compact_merge, .gathered = o->compact_gathered };
-	c->rate = MAX(o->compact_rate / (uint64_t)reactor_cores(), MIB);
-	c->delay_ns = o->compact_delay_ns;
 	c->max_bytes = (uint32_t)MAX(PLAN_BYTES_LEAST, MIN(arena_bytes / 16, BLOCK_BYTES));
 	c->time = latency_hist("compaction");
 	c->batch = kv_batch_new();
 	c->tick.resume = tick;
 	c->step.resume = compact_resume;
 	mine = c;
+	compact_tune();
 	chunkmap_watch(note);
 	return 0;
 }

@@ -32,6 +32,7 @@ bool compact_ask(uint64_t ino, uint64_t gen, uint64_t chunk);
 uint32_t compact_asked(void);
 
 int  compact_init(uint64_t arena_bytes); /* per core */
+void compact_tune(void);                 /* file_options have changed */
 void compact_fini(void);
 /* No more from now on; true when none is under way. */
 bool compact_quit(void);

@@ -186,6 +186,13 @@ struct file_opts {
 };
 /* Blocking, after kv_open and before the reactors: scans the journals of the last run. */
 int  file_open(const struct file_opts *opts, const struct volume *vol, char why[256]);
+/*
+ * On each core, while it runs: upload_delay_ns, pack_below, max_pending, garbage_delay_ns and those of merging are as in *o from
+ * now on.  The rest of *o is that of file_options; all of it is lent until every core has taken the next one.
+ */
+void file_tune(const struct file_opts *o);
+/* What file_open was given; on a core what was tuned last. */
+const struct file_opts *file_options(void);
 /* After file_open: how many inodes the journals of the last run hold data of, at most. */
 uint32_t file_replay_inodes(void);
 /* On each core, after meta_init: journal, cache, uploader, replayed extents of its inodes. */

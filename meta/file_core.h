@@ -112,7 +112,6 @@ struct file_core {
 extern __thread struct file_core *file_core;
 
 /* ---- file_open.c */
-const struct file_opts *file_options(void);
 const struct volume *file_volume(void);
 /* The prefix of a share's objects; any thread. */
 const char *share_prefix(uint32_t share);

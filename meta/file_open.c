@@ -12,7 +12,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "meta/compact.h"
 #include "meta/file_core.h"
+#include "meta/flush.h"
+#include "meta/repack.h"
 #include "meta/usage.h"
 #include "reactor/log.h"
 
@@ -33,10 +36,22 @@ static struct {
 	size_t nrecs;
 } run;
 
+/* Of a core that was tuned. */
+static __thread const struct file_opts *tuned;
+
 const struct file_opts *
 file_options(void)
 {
-	return &run.opts;
+	return tuned ? tuned : &run.opts;
+}
+
+void
+file_tune(const struct file_opts *o)
+{
+	tuned = o;
+	compact_tune();
+	repack_tune();
+	flush_kick();
 }
 
 const struct volume *

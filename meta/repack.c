@@ -389,22 +389,32 @@ repack_quit(void)
 	mine->stopping = true;
 }
 
+void
+repack_tune(void)
+{
+	const struct file_opts *o = file_options();
+	struct repack *r = mine;
+
+	if (!r || reactor_core() != 0)
+		return;
+	r->ratio = o->repack_below;
+	r->rate = MAX(o->compact_rate / (uint64_t)reactor_cores(), MIB);
+	r->delay_ns = o->compact_delay_ns;
+}
+
 int
 repack_init(void)
 {
-	const struct file_opts *o = file_options();
 	struct repack *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return -ENOMEM;
-	r->ratio = o->repack_below;
-	r->rate = MAX(o->compact_rate / (uint64_t)reactor_cores(), MIB);
-	r->delay_ns = o->compact_delay_ns;
 	r->thinned = true; /* by the last run, perhaps */
 	r->time = latency_hist("repack");
 	r->batch = kv_batch_new();
 	r->step.resume = turn_resume;
 	mine = r;
+	repack_tune();
 	return 0;
 }
 

@@ -29,6 +29,7 @@ void repack_thinned(void);
 void repack_quit(void);
 
 int  repack_init(void); /* core 0 */
+void repack_tune(void); /* file_options have changed; any core */
 void repack_fini(void);
 
 #endif

@@ -78,7 +78,16 @@ trash_set_ahead(uint64_t seconds)
 uint64_t
 trash_retention_s(uint32_t share)
 {
-	return share < SHARES_MAX ? trash.share[share].retention_s : 0;
+	return share < SHARES_MAX ? __atomic_load_n(&trash.share[share].retention_s, __ATOMIC_RELAXED) : 0;
+}
+
+int
+trash_set_retention(uint32_t share, uint64_t seconds)
+{
+	if (!trash_shows(share) && seconds > 0)
+		return -EBUSY;
+	__atomic_store_n(&trash.share[share].retention_s, seconds, __ATOMIC_RELAXED);
+	return 0;
 }
 
 bool

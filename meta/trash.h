@@ -39,6 +39,8 @@ bool trash_keeps(uint32_t share);
 /* Something is there, or may come: then .trash is a name of its root. */
 bool trash_shows(uint32_t share);
 uint64_t trash_retention_s(uint32_t share);
+/* Any thread, while cores run.  -EBUSY: a share that has no .trash gets one with a start only, which looks whether the name is free. */
+int trash_set_retention(uint32_t share, uint64_t seconds);
 /* Seconds since 1970, of the trash's own clock: tests let time pass. */
 uint64_t trash_now_s(void);
 void trash_set_ahead(uint64_t seconds);

@@ -20,7 +20,9 @@ struct session;
 
 struct proto_core {
 	int core;
-	const struct server_opts *opts; /* with the defaults filled in */
+	const struct server_opts *opts; /* with the defaults filled in; this core's own */
+	struct server_opts own;
+	struct export *rules; /* own.exports: calls point into it */
 	struct pool calls;    /* struct nfs_call */
 	struct pool reads;    /* struct read_io */
 	struct pool pages;    /* struct dir_page */

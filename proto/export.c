@@ -160,6 +160,17 @@ net_has(const struct export_net *n, const uint8_t addr[16])
 	return rest == 0 || (n->addr[bytes] ^ addr[bytes]) >> (8 - rest) == 0;
 }
 
+void
+export_take(struct export *e, const struct export *new)
+{
+	__atomic_store_n(&e->read_only, new->read_only, __ATOMIC_RELAXED);
+	memcpy(e->net, new->net, sizeof(e->net));
+	e->nnets = new->nnets;
+	e->squash = new->squash;
+	e->anon_uid = new->anon_uid;
+	e->anon_gid = new->anon_gid;
+}
+
 bool
 export_allows(const struct export *e, const struct sockaddr_storage *peer)
 {

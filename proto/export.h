@@ -2,7 +2,7 @@
 /*
  * Who may use a share, and as whom: a share's allowed networks, read-only,
  * and the squashing of users.  Rules are filled by tools from the config
- * before the reactors start and never change after; every core reads them.
+ * before the reactors start; each core has its own copy, which changes when the config is read again (server_take_rules).
  * They are checked on every call, not only at MOUNT, because a handle outlives
  * the MOUNT that gave it out.  Pure functions, any thread.
  */
@@ -58,6 +58,9 @@ const char *export_squash_name(enum squash s);
 
 /* Whether the rules are complete and sensible; -EINVAL with a sentence. */
 int export_check(const struct export *e, char why[256]);
+
+/* The rules of `new` for the same share; the core that e belongs to.  Another may be reading e->read_only. */
+void export_take(struct export *e, const struct export *new);
 
 /* Whether a peer at this address may use the share. */
 bool export_allows(const struct export *e, const struct sockaddr_storage *peer);

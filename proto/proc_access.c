@@ -10,7 +10,7 @@ access_decode(struct nfs_call *c, struct xdr *d)
 static void
 access_limit(struct nfs_call *c)
 {
-	if (c->export->read_only)
+	if (__atomic_load_n(&c->export->read_only, __ATOMIC_RELAXED)) /* the owner's core is not its own */
 		c->u.access.mask &= ~(uint32_t)(ACC_MODIFY | ACC_EXTEND | ACC_DELETE);
 }
 

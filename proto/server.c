@@ -115,7 +115,12 @@ server_init(int core, const struct server_opts *o, char why[256])
 	if (!c)
 		goto no_core;
 	c->core = core;
-	c->opts = &opts;
+	c->own = opts;
+	c->opts = &c->own;
+	c->own.exports = c->rules = calloc((size_t)opts.nexports, sizeof(*c->rules));
+	if (!c->rules)
+		goto no_mounts;
+	memcpy(c->rules, opts.exports, (size_t)opts.nexports * sizeof(*c->rules));
 	if (core == 0 && !(c->mounts = calloc(1, sizeof *c->mounts)))
 		goto no_mounts;
 	err = pool_init(&c->calls, "calls", sizeof(struct nfs_call), opts.max_calls);
@@ -153,10 +158,25 @@ no_reads:
 no_calls:
 	free(c->mounts);
 no_mounts:
+	free(c->rules);
 	free(c);
 no_core:
 	snprintf(why, 256, "no memory for the protocol's pools: %s", strerror(-err));
 	return err;
+}
+
+/* A call may be under way that points to the old ones, on another core too: each is changed where it is. */
+void
+server_take_rules(const struct export *list, int n)
+{
+	struct proto_core *c = proto_here();
+
+	for (int i = 0; i < c->own.nexports; i++)
+		for (int k = 0; k < n; k++)
+			if (list[k].share == c->rules[i].share)
+				export_take(&c->rules[i], &list[k]);
+	for (struct session *s = c->first_session; s; s = s->next)
+		session_ask_again(s);
 }
 
 void
@@ -173,6 +193,7 @@ server_fini(int core)
 	pool_fini(&c->pages);
 	pool_fini(&c->reads);
 	pool_fini(&c->calls);
+	free(c->rules);
 	free(c->mounts);
 	free(c);
 	if (core == 0)

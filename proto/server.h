@@ -23,7 +23,7 @@ struct server_opts {
 	uint32_t sndbuf_bytes;         /* 0: the system's */
 	uint32_t gather_bytes;         /* replies of one send; 1: each in its own; 0: as net.h has it */
 	uint64_t idle_timeout_ns;      /* of connections; 0: never */
-	const struct export *exports;  /* lent until server_fini of the last core */
+	const struct export *exports;  /* copied */
 	int nexports;                  /* 1..EXPORTS_MAX */
 	const struct volume *volume;   /* secret[16..31] keys the file handles; lent */
 	bool rpcbind;                  /* register with the local rpcbind at start, unregister at stop */
@@ -59,6 +59,12 @@ uint16_t server_port(void);
  * their replies leave, at most grace_ms long, then closes all connections.
  */
 void server_stop(uint32_t grace_ms);
+
+/*
+ * On each core: the rules of the shares that server_init was given are these from now on, in any order, for every call that comes,
+ * on connections that are open too.
+ */
+void server_take_rules(const struct export *list, int n);
 
 /* Any thread. */
 const struct proto_stats *server_stats(int core);

@@ -54,6 +54,12 @@ session_export(struct session *s, uint32_t share, const struct export **e)
 	return -ESTALE;
 }
 
+void
+session_ask_again(struct session *s)
+{
+	memset(s->access, ACCESS_UNKNOWN, sizeof(s->access));
+}
+
 /* ---- life ---- */
 
 static void *

@@ -82,6 +82,8 @@ struct session {
 extern const struct conn_vt session_vt;
 
 /* 0 and the share's rules; -ESTALE: no such share (any more), -EACCES: not from this address. */
+/* The rules have changed. */
+void session_ask_again(struct session *s);
 int  session_export(struct session *s, uint32_t share, const struct export **e);
 /* The peer's address as text, without port; an IPv4-mapped one as IPv4. */
 void session_host(const struct session *s, char out[46]);

@@ -86,6 +86,7 @@ beside 1 e2e       env SLOW=3 tests/e2e/run.sh --binary $release --small --skip 
 beside 3 tidy      tests/cli/tidy.py --binary $release
 beside 3 trash     tests/cli/trash.py --binary $release
 beside 3 metrics   tests/cli/metrics.py --binary $release
+beside 3 reload    tests/cli/reload.py --binary $release
 beside 3 tidy-s3   tests/cli/tidy.py --binary $release --s3
 beside 3 backup    tests/cli/backup.py --binary $debug
 beside 3 backup-s3 tests/cli/backup.py --binary $debug --s3 --encrypt

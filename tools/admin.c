@@ -161,10 +161,17 @@ keys(const struct daemon *d)
 	return report_keys_json();
 }
 
+static char *
+config(const struct daemon *d)
+{
+	return config_show_json(d->config);
+}
+
 static const struct page {
 	const char *url;
 	char *(*json)(const struct daemon *d);
 } pages[] = {
+	{ "/config", config },
 	{ "/keys", keys },
 	{ "/status", report_json },
 	{ "/latency", report_latency_json },
@@ -314,6 +321,18 @@ admin_start(struct daemon *d, char why[256])
 	if (err < 0)
 		admin_stop();
 	return err;
+}
+
+void
+admin_hold(void)
+{
+	pthread_mutex_lock(&admin.reports);
+}
+
+void
+admin_let_go(void)
+{
+	pthread_mutex_unlock(&admin.reports);
 }
 
 void

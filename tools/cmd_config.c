@@ -4,6 +4,30 @@
 #include <sys/stat.h>
 
 #include "tools/cmd.h"
+#include "tools/config_diff.h"
+#include "tools/control_client.h"
+
+static void
+say(void *arg, const char *key, const char *was, const char *is)
+{
+	(void)arg;
+	printf("%s: %s, the running server has %s: %s\n", key, is[0] ? is : "gone", was[0] ? was : "no such share",
+		config_is_live(key) ? "SIGHUP makes it take it" : "from the next start on");
+}
+
+/* With a server that runs on it, if there is one. */
+static void
+compare(const struct config *c)
+{
+	char *running, *file, why[256];
+
+	if (control_get(c->control, "/config", &running, why) < 0)
+		return;
+	file = config_show_json(c);
+	config_diff(running, file, say, NULL);
+	free(file);
+	free(running);
+}
 
 int
 cmd_config(int argc, char **argv)
@@ -32,6 +56,7 @@ cmd_config(int argc, char **argv)
 		return 1;
 	if (!strcmp(verb, "check")) {
 		printf("%s: fine\n", c.file);
+		compare(&c);
 		return 0;
 	}
 	char *text = json ? config_show_json(&c) : config_show(&c);

@@ -47,6 +47,7 @@ cmd_serve(int argc, char **argv)
 		return cmd_usage("serve", false);
 	if (cmd_config_of("serve", file, argv[optind], &c))
 		return 1;
+	char *seen = config_show_json(&c);
 	if (listen && parse_listen(listen, &c.listen) < 0)
 		return cmd_fail("serve", "--listen %s: an address like 127.0.0.1:12049 or [::]:12049, please", listen);
 	if (metrics && metrics[0] && parse_listen(metrics, &c.metrics) < 0)
@@ -60,6 +61,6 @@ cmd_serve(int argc, char **argv)
 	if (level)
 		c.log_level = (enum log_level)log_level_parse(level);
 	c.take_over = take_over;
-	int err = daemon_run(&c, why);
+	int err = daemon_run(&c, seen, why);
 	return err < 0 ? cmd_fail("serve", "%s", why[0] ? why : strerror(err < -999 ? EIO : -err)) : 0;
 }

@@ -18,6 +18,8 @@ static const char *const verify[] = { VERIFY_WORDS(WORD_OF) };
 static json_t *
 with_unit(uint64_t v, uint64_t unit, const char *name)
 {
+	if (v % unit != 0) /* exactly, in bytes or nanoseconds */
+		return json_sprintf("%" PRIu64 "%s", v, name[strlen(name) - 1] == 's' ? "ns" : "");
 	return json_sprintf("%" PRIu64 "%s", v / unit, name);
 }
 

@@ -18,6 +18,7 @@
 #include "tools/memsize.h"
 #include "tools/oncore.h"
 #include "tools/pending.h"
+#include "tools/reload.h"
 #include "tools/volume_keys.h"
 #include "tools/warmup.h"
 
@@ -145,11 +146,29 @@ stop_fenced(struct bringup *b, char why[256])
 	return -E_FENCED;
 }
 
+/* A terminal that hangs up ends the server as it ends others; who sends SIGHUP wants the config read again. */
+static void
+wait_for_end(struct bringup *b, const sigset_t *stop)
+{
+	sigset_t set = *stop;
+	siginfo_t info;
+	int sig;
+
+	sigaddset(&set, SIGHUP);
+	for (;;) {
+		sig = sigwaitinfo(&set, &info);
+		if (sig > 0 && (sig != SIGHUP || info.si_code == SI_KERNEL))
+			return;
+		if (sig > 0)
+			reload(&b->d);
+	}
+}
+
 static int
 serve(struct bringup *b, sigset_t *set, char why[256])
 {
 	char addr[80];
-	int err, sig;
+	int err;
 
 	if ((err = server_start(why)) < 0)
 		return err;
@@ -170,8 +189,7 @@ serve(struct bringup *b, sigset_t *set, char why[256])
 		log_warn("no memory for backups of the metadata: none is made");
 	if (b->d.config->preload && on_core(0, preload_start, NULL) < 0)
 		log_warn("no memory to read names and attributes ahead");
-	while (sigwait(set, &sig) != 0)
-		;
+	wait_for_end(b, set);
 	if (atomic_load(&fenced.is))
 		err = stop_fenced(b, why);
 	else
@@ -226,10 +244,10 @@ retentions(const struct daemon *d, uint64_t out[CONFIG_SHARES_MAX])
 }
 
 int
-daemon_run(struct config *c, char why[256])
+daemon_run(struct config *c, char *seen, char why[256])
 {
 	static struct bringup b;
-	sigset_t set;
+	sigset_t set, all;
 	int err;
 
 	log_set_level(c->log_level);
@@ -237,9 +255,11 @@ daemon_run(struct config *c, char why[256])
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	all = set;
+	sigaddset(&all, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
 
-	b.d = (struct daemon){ .config = c, .started_ns = wall_ns() };
+	b.d = (struct daemon){ .config = c, .seen = seen, .started_ns = wall_ns() };
 	b.d.cores = c->cores ? (int)c->cores : usable_cores();
 	if ((err = reactor_raise_limits(b.d.cores, why)) < 0 || (err = volume_open(&b.d.vol, c, b.d.cores, why)) < 0)
 		return err;
@@ -260,14 +280,9 @@ daemon_run(struct config *c, char why[256])
 		.nshares = b.d.vol.nshares, .retention_s = retention_s, .objects_path = strncmp(c->objects, "file://", 7) ? NULL : c->objects + 7,
 	};
 	struct file_opts file = {
-		.journal_dir = c->journal, .journal_bytes = c->journal_bytes, .upload_delay_ns = c->upload_delay_ns,
+		.journal_dir = c->journal, .journal_bytes = c->journal_bytes,
 		.uploads = (int)MAX(1, c->uploads / cores), .store = b.d.vol.store, .slice_floor = claim_slice_floor(epoch),
 		.readahead_bytes = c->prefetch * 32 * MIB, .remote = c->remote, .journal_free = c->journal_free,
-		.pack_below = (uint32_t)MAX(1, c->pack_below),
-		.compact_merge = c->compact_merge, .compact_gathered = c->compact_gathered,
-		.compact_delay_ns = c->compact_delay_ns, .compact_rate = c->compact_rate,
-		.repack_below = c->repack_below, .garbage_delay_ns = c->garbage_keep_ns,
-		.max_pending = c->max_pending ? MAX(1, c->max_pending / cores) : 0,
 	};
 	struct diskcache_opts disk = {
 		.ndirs = c->cache_bytes > 0 ? (int)c->ncache_dirs : 0, .cores = b.d.cores, .bytes = c->cache_bytes,
@@ -284,6 +299,7 @@ daemon_run(struct config *c, char why[256])
 		.gather_bytes = (uint32_t)MAX(1, c->gather_bytes), .idle_timeout_ns = c->idle_timeout_ns, .exports = c->shares, .nexports = (int)c->nshares,
 		.volume = &b.d.vol.vol, .rpcbind = c->rpcbind, .max_conns = reactor.max_conns,
 	};
+	reload_tunables(&file, c, cores);
 	for (int i = 0; i < b.d.vol.nshares; i++)
 		file.how[b.d.vol.shares[i].id] = volume_how(&b.d.vol.shares[i]);
 	for (unsigned i = 0; i < c->ncache_dirs; i++)

@@ -8,7 +8,8 @@
 
 /* What the admin plane may read while the server runs. */
 struct daemon {
-	struct config *config;
+	struct config *config; /* in force */
+	char *seen;            /* the file as it was read last (config_show_json) */
 	struct volume_open vol;
 	uint64_t started_ns;   /* CLOCK_REALTIME */
 	uint16_t port;
@@ -18,8 +19,8 @@ struct daemon {
 	struct sockaddr_storage metrics; /* where it listens; ss_family 0: nowhere */
 };
 
-/* Serves until SIGTERM or SIGINT.  0, or a negative errno with a sentence in why[]. */
-int daemon_run(struct config *c, char why[256]);
+/* Serves until SIGTERM or SIGINT; SIGHUP: reload.h.  `seen`: the file's settings without what the command line changed; keeps it.  0, or a negative errno with a sentence in why[]. */
+int daemon_run(struct config *c, char *seen, char why[256]);
 
 /* The state as JSON (tools/report.c); the caller frees.  Any thread but reactors. */
 char *report_json(const struct daemon *d);
@@ -64,5 +65,8 @@ char *report_backup_json(bool start);
  */
 int  admin_start(struct daemon *d, char why[256]);
 void admin_stop(void);
+/* No report is made between the two: for who changes what they read. */
+void admin_hold(void);
+void admin_let_go(void);
 
 #endif

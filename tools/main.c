@@ -43,7 +43,8 @@ static const struct cmd {
 	  "\n"
 	  "Serves the volume until SIGTERM or SIGINT, then finishes what is under way and, with\n"
 	  "shutdown.drain, uploads what is pending.  A second signal ends it at once: nothing\n"
-	  "acknowledged is lost, the next start goes on from the journal.\n"
+	  "acknowledged is lost, the next start goes on from the journal.  SIGHUP has the config read\n"
+	  "again: the log says what changed, and what waits for the next start.\n"
 	  "\n"
 	  "  --listen ADDR:PORT   instead of the config's; port 0 takes a free one\n"
 	  "  --cores N            reactor threads; 0: as many as this process may use\n"
@@ -232,7 +233,8 @@ static const struct cmd {
 	  "dittofs config check DIR|FILE\n"
 	  "dittofs config show DIR|FILE [--json]\n"
 	  "\n"
-	  "check says what is wrong, line by line; show prints every setting in force, defaults\n"
+	  "check says what is wrong, line by line, and where a server runs what it has otherwise: what\n"
+	  "SIGHUP makes it take, and what is from the next start on.  show prints every setting, defaults\n"
 	  "included.\n" },
 	{ "version", cmd_version, "version, formats and libraries",
 	  "dittofs version [--json]\n" },
