@@ -36,10 +36,12 @@ static struct {
 	struct backup_manifest last; /* the newest, where it was read or made in this run */
 	struct backup_upload up;
 	uint64_t next_s;         /* UINT64_MAX: none by itself */
+	uint64_t looked_s;       /* when nothing had changed since the last one */
+	uint64_t writes;         /* of RocksDB, before the last one of this run; UINT64_MAX: there is none */
 	bool failed;             /* the last one; its pieces are for the next try */
 	int said;                /* its error, once until another */
 	bool untidy;             /* there may be pieces that no manifest names */
-} job = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
+} job = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .writes = UINT64_MAX };
 
 static uint64_t
 wall_s(void)
@@ -149,12 +151,29 @@ read_last(void)
 	}
 }
 
+static uint64_t
+writes_now(void)
+{
+	struct kv_stats s;
+
+	kv_stats(&s);
+	return s.writes;
+}
+
+/* The last one is as good as another would be, and young enough to stay so until the next look. */
+static bool
+is_same(void)
+{
+	return !job.failed && job.n > 0 && writes_now() == job.writes && wall_s() < job.id[job.n - 1].taken_s + keep_s() / 2;
+}
+
 static int
 take_one(char why[256])
 {
 	struct backup_manifest made = { 0 };
 	const struct config *c = job.daemon->config;
 	char dir[PATH_MAX];
+	uint64_t writes = writes_now(); /* those from here on are perhaps not in it */
 	int err;
 
 	snapshot_dir(dir);
@@ -181,6 +200,7 @@ take_one(char why[256])
 	backup_known_free(&job.up.known);
 	backup_manifest_free(&job.last);
 	job.last = made;
+	job.writes = writes;
 	return 0;
 }
 
@@ -362,7 +382,7 @@ plan_next(bool failed)
 	job.next_s = UINT64_MAX;
 	if (every_s == 0)
 		return;
-	job.next_s = MAX(MIN(last_s, wall_s()) + every_s, started_s + MIN(every_s, (uint64_t)SOON_S));
+	job.next_s = MAX(MIN(MAX(last_s, job.looked_s), wall_s()) + every_s, started_s + MIN(every_s, (uint64_t)SOON_S));
 	if (failed)
 		job.next_s = wall_s() + MIN(every_s, (uint64_t)RETRY_S);
 }
@@ -393,6 +413,10 @@ run(void *arg)
 	while (!job.stopping) {
 		bool due = job.asked || wall_s() >= job.next_s;
 
+		if (due && !job.asked && is_same()) {
+			job.looked_s = wall_s();
+			due = false;
+		}
 		job.asked = false;
 		job.report.running = due;
 		pthread_mutex_unlock(&job.lock);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The server's backups of its metadata into the object store: by hand, and in time every backup.every.  Afterwards, and
- * when one gets too old, those go that need not stay (tools/backup_keep.h), and pieces that no manifest names.
+ * The server's backups of its metadata into the object store: by hand, and in time every backup.every, where something
+ * has changed since the last one, or half of backup.keep is over.  Afterwards, and when one gets too old, those go that
+ * need not stay (tools/backup_keep.h), and pieces that no manifest names.
  *
  * What is kept is whole: garbage that a backup needs is held (garbage_hold) from before its snapshot is taken until
  * it is gone or older than backup.keep.

@@ -278,7 +278,7 @@ config_template(const char *share, const char *objects, const struct s3_opts *s3
 		"# Backups of the metadata beside the objects: `dittofs restore` makes a volume of one, when this disk is lost.\n"
 		"# What one that is kept needs stays in the object store so long, beyond garbage.keep.\n"
 		"backup:\n"
-		"  # every: 1h              # 0: by hand only (dittofs backup).  Without this line: 1h for a bucket, 0 for a directory\n"
+		"  # every: 1h              # where something changed; 0: by hand only.  Without this line: 1h for a bucket, 0 for a directory\n"
 		"  keep: 24h                # all of the last two days, one a day before that, and the newest in any case\n"
 		"  rate: 64MiB              # a second at most\n"
 		"\n"

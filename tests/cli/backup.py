@@ -324,6 +324,19 @@ def by_themselves(v):
     status = json.loads(v.run("status", "--json"))["backup"]
     assert status["error"] is None and status["next"] > 0, status
     v.end()
+    v.configure(["every: 1s", "keep: 1h"])
+    v.start()
+
+    def rests():
+        before = json.loads(v.run("status", "--json"))["backup"]
+        time.sleep(2.5)
+        after = json.loads(v.run("status", "--json"))["backup"]
+        return before["taken"] > 0 and after["next"] > before["next"] and after["kept"] == before["kept"]
+    until("none while nothing changes", rests)
+    newest = v.listed()[-1]["taken"]
+    v.write(["p"])
+    until("one of the change", lambda: v.listed()[-1]["taken"] > newest)
+    v.end()
     v.configure(["every: 0", "keep: 3s"])
     v.start()
     out = v.backup()
