@@ -39,7 +39,7 @@ file_stats(int core)
 	s->cache_hits = cache->hits;
 	s->cache_misses = cache->misses;
 	s->cache_bytes = cache->bytes;
-	journal_usage(cores[core]->journal, &s->journal_used_bytes, &s->journal_bytes);
+	journal_usage_seen(cores[core]->journal, &s->journal_used_bytes, &s->journal_bytes);
 	s->journal_broken = journal_is_broken(cores[core]->journal);
 	return s;
 }

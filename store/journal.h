@@ -118,6 +118,8 @@ struct journal_stats {
 const struct journal_stats *journal_stats(const struct journal *j);
 /* Bytes of segments in use and in all. */
 void journal_usage(const struct journal *j, uint64_t *used, uint64_t *total);
+/* Likewise, as it was at the end of the last lap.  Any thread, relaxed. */
+void journal_usage_seen(const struct journal *j, uint64_t *used, uint64_t *total);
 /* A write failed: nothing more is taken.  Any thread, relaxed. */
 bool journal_is_broken(const struct journal *j);
 /* The greatest seq of the oldest segment in use: what to upload first when room is short. */

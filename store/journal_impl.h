@@ -125,6 +125,7 @@ struct journal {
 	uint64_t number;          /* the next segment's */
 	uint64_t files;           /* names given */
 	uint64_t total_bytes, used_bytes;
+	struct { uint64_t used, total; } seen; /* journal_usage at the end of the last lap, for other threads */
 	struct op *room, **room_tail;
 	bool clean;               /* at the end of the last lap: nothing live, all durable */
 	struct jgrow grow;

@@ -159,6 +159,23 @@ journal_usage(const struct journal *j, uint64_t *used, uint64_t *total)
 	*total = MAX(j->opts.bytes, j->total_bytes);
 }
 
+static void
+let_see(struct journal *j)
+{
+	uint64_t used, total;
+
+	journal_usage(j, &used, &total);
+	__atomic_store_n(&j->seen.used, used, __ATOMIC_RELAXED);
+	__atomic_store_n(&j->seen.total, total, __ATOMIC_RELAXED);
+}
+
+void
+journal_usage_seen(const struct journal *j, uint64_t *used, uint64_t *total)
+{
+	*used = __atomic_load_n(&j->seen.used, __ATOMIC_RELAXED);
+	*total = __atomic_load_n(&j->seen.total, __ATOMIC_RELAXED);
+}
+
 bool
 journal_is_broken(const struct journal *j)
 {
@@ -266,16 +283,21 @@ jring_lap(struct journal *j)
 	/* Other cores may put what this one waits for. */
 	if ((poll || j->room || jscan_wants_poll(j)) && j->poll.slot == 0)
 		timer_start(&j->poll, POLL_NS, &j->poll_op);
+	let_see(j);
 }
 
 int
 jring_open(struct journal *j, char why[256])
 {
+	int res;
+
 	fifo_init(&j->used);
 	fifo_init(&j->free);
 	j->room_tail = &j->room;
 	j->poll_op.resume = polled;
-	return jgrow_first(j, why);
+	res = jgrow_first(j, why);
+	let_see(j);
+	return res;
 }
 
 /* From the oldest on: at every instant what is left is a suffix of the log. */
