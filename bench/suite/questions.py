@@ -169,6 +169,9 @@ class Bench:
         """One reactor and two: CPU time a call, without busy polling, which would count as work."""
         for cores in (1, 2):
             server = self.variant("cores%d" % cores, cores=cores, config={"network.busy_poll": "0"})
+            results = server.load("null getattr read", seconds=self.briefly, depth=256)
+            for key, result in zip(("null@256", "getattr@256", "read4k@256"), results):
+                self.add(key, "cores%d" % cores, n, result)
             results = server.load("null getattr read create", seconds=self.seconds, depth=64)
             for key, result in zip(("null@64", "getattr@64", "read4k@64", "create@64"), results):
                 self.add(key, "cores%d" % cores, n, result)

@@ -115,11 +115,20 @@ class Wanted(unittest.TestCase):
     def test_beside_ourselves(self):
         found = why.wanted([self.sample("lookup in 1M", "dittofs", 100), self.sample("lookup in 100", "dittofs", 300)], {})
         self.assertEqual(found[0]["beside"], ("lookup in 100", "dittofs"))
-        found = why.wanted([self.sample("null@64", "cores1", 1), self.sample("null@64", "cores2", 1, **{bars.CPU: 2.0})], {})
-        self.assertEqual((found[0]["subject"], found[0]["beside"]), ("cores2", ("null@64", "cores1")))
+        found = why.wanted([self.sample("null@256", "cores1", 1), self.sample("null@256", "cores2", 1, **{bars.CPU: 2.0})], {})
+        self.assertEqual((found[0]["subject"], found[0]["beside"]), ("cores2", ("null@256", "cores1")))
+
+    def test_two_reactors_that_wait_for_their_client_have_no_bar(self):
+        samples = [self.sample(key, "cores%d" % n, 1, **{bars.CPU: float(n)}) for key in ("null@64", "null@256") for n in (1, 2)]
+        rows = {r["id"]: r for r in bars.make(samples) if r["subject"] == "2 reactors"}
+        few, many = rows["reactors_null"], rows["reactors_null256"]
+        self.assertEqual((few["references"][0]["ratio"], few["references"][0]["reached"]), (1.0, None))
+        self.assertEqual((many["references"][0]["ratio"], many["references"][0]["reached"]), (1.0, False))
+        self.assertIn("64 outstanding", few["what"])
+        self.assertIn("256 outstanding", many["what"])
 
     def test_every_bar_has_a_test(self):
-        keys = {r[2] for r in bars.ROWS if any(ref[2] for ref in r[5])} | {r[2] for r in bars.REACTORS}
+        keys = {r[2] for r in bars.ROWS if any(ref[2] for ref in r[5])} | {r[2] for r in bars.REACTORS if r[3]}
         self.assertEqual({k for k in keys if not k.startswith("s3 ")} - set(why.TESTS), set())
 
 

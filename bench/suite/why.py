@@ -16,6 +16,7 @@ LOOKED = 0.8     # seconds in the middle of a test of two and a half times that
 OTHERS = 0.15    # cores: a look in which others used more is no good
 TRIES = 4
 STREAM = {"depth": 16, "bytes": 1 << 20, "size": 128, "dir": "stream"}
+DEEP = {"depth": 256}
 HUNDRED = {"depth": 64, "files": 100, "dir": "hundred"}
 MILLION = {"depth": 64, "files": 1000000, "dir": "million"}
 FEW = {"depth": 64, "files": 100000, "dirs": 10, "dir": "few"}
@@ -24,6 +25,7 @@ MANY = {"depth": 64, "files": 10000000, "dirs": 1000, "dir": "many"}
 TESTS = {
     "null@64": ("", "null", {}), "getattr@64": ("", "getattr", {}), "lookup@64": ("", "lookup", {}), "read4k@64": ("", "read", {"dir": "inorder"}),
     "read4k scattered@64": ("", "read", {}),
+    "null@256": ("", "null", DEEP), "getattr@256": ("", "getattr", DEEP), "read4k@256": ("", "read", DEEP),
     "write4k@64": ("", "write", {}), "seqread@16": ("", "seqread", STREAM),
     "seqwrite@16": ("", "seqwrite " * 8, dict(STREAM, ops=128, fresh=True)),
     "randwrite@64": ("", "write:64,commit:1", {}), "writesync@64": ("", "writesync", {}),
