@@ -21,7 +21,7 @@
 #define HANDLE_BYTES   32
 #define HANDLE_VERSION 1
 
-/* Takes the volume's key.  Once, before the first call of the others; they are pure then, any thread. */
+/* Takes the volume's key.  Once, before the first call of the others; any thread may call these then. */
 void handle_init(const struct volume *vol);
 void handle_encode(uint8_t out[HANDLE_BYTES], const struct fref *f);
 /* -E_BADHANDLE: not of this length, version, volume, or not made by us. */

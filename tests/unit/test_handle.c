@@ -29,6 +29,7 @@ Test(handle, any_changed_bit_is_seen)
 
 	handle_init(&vol);
 	handle_encode(h, &f);
+	cr_assert(eq(int, handle_decode(&g, h, sizeof h), 0)); /* that it was good before does not help */
 	for (int bit = 0; bit < 8 * HANDLE_BYTES; bit++) {
 		h[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		cr_assert(eq(int, handle_decode(&g, h, sizeof h), -E_BADHANDLE), "bit %d", bit);
@@ -46,6 +47,7 @@ Test(handle, of_another_volume)
 
 	handle_init(&vol);
 	handle_encode(h, &f);
+	cr_assert(eq(int, handle_decode(&g, h, sizeof h), 0));
 	other.secret[31] ^= 1;
 	handle_init(&other);
 	cr_assert(eq(int, handle_decode(&g, h, sizeof h), -E_BADHANDLE));
@@ -56,4 +58,27 @@ Test(handle, of_another_volume)
 	cr_assert(eq(int, handle_decode(&g, h, sizeof h), -E_BADHANDLE));
 	handle_init(&vol);
 	cr_assert(eq(int, handle_decode(&g, h, sizeof h), 0));
+}
+
+/* More than are remembered, again and again, each beside one that was made up with its MAC. */
+Test(handle, many_in_turn)
+{
+	enum { N = 500 };
+	uint8_t h[N][HANDLE_BYTES], forged[HANDLE_BYTES];
+	struct fref g, of[N];
+
+	handle_init(&vol);
+	for (uint32_t i = 0; i < N; i++) {
+		of[i] = (struct fref){ .ino = i / 2 + 1, .gen = i % 2 + 1, .share = i % 3 };
+		handle_encode(h[i], &of[i]);
+	}
+	for (uint32_t k = 0; k < 6 * N; k++) {
+		uint32_t i = k / 3 * 7 % N; /* three times the same, then another */
+
+		cr_assert(eq(int, handle_decode(&g, h[i], sizeof h[i]), 0));
+		cr_assert(g.ino == of[i].ino && g.gen == of[i].gen && g.share == of[i].share);
+		memcpy(forged, h[(i + 1) % N], sizeof forged);
+		memcpy(forged + 24, h[i] + 24, 8);
+		cr_assert(eq(int, handle_decode(&g, forged, sizeof forged), -E_BADHANDLE));
+	}
 }
