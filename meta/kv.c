@@ -18,6 +18,15 @@
 
 #define ROOM_LEAST (8 * MIB) /* of the disk, for a start */
 
+/*
+ * A block that is larger than its part of the cache is read again each time: a table file's filter, written in one piece,
+ * takes up to 3 MiB.
+ */
+#define CACHE_PART_MIN (16 * MIB)
+#define CACHE_PARTS_MAX_BITS 6
+/* So filters and indexes are written in pieces; of a new table file a look then needs a few KiB, not megabytes. */
+#define FILTER_PIECE   (8 * KIB)
+
 struct kv_db kv;
 static _Atomic uint64_t logged_s;
 
@@ -118,6 +127,22 @@ options_by_name(rocksdb_options_t *op)
 	return more;
 }
 
+static rocksdb_cache_t *
+cache_new(size_t bytes)
+{
+	rocksdb_lru_cache_options_t *o = rocksdb_lru_cache_options_create();
+	rocksdb_cache_t *cache;
+	int bits = 0;
+
+	while (bits < CACHE_PARTS_MAX_BITS && bytes >> (bits + 1) >= CACHE_PART_MIN)
+		bits++;
+	rocksdb_lru_cache_options_set_capacity(o, bytes);
+	rocksdb_lru_cache_options_set_num_shard_bits(o, bits);
+	cache = rocksdb_cache_create_lru_opts(o);
+	rocksdb_lru_cache_options_destroy(o);
+	return cache;
+}
+
 static rocksdb_options_t *
 options_new(const struct kv_opts *o)
 {
@@ -152,6 +177,10 @@ options_new(const struct kv_opts *o)
 	rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 1);
 	rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(t, 1);
 	rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(t, 1);
+	rocksdb_block_based_options_set_index_type(t, rocksdb_block_based_table_index_type_two_level_index_search);
+	rocksdb_block_based_options_set_partition_filters(t, 1);
+	rocksdb_block_based_options_set_metadata_block_size(t, FILTER_PIECE);
+	rocksdb_block_based_options_set_pin_top_level_index_and_filter(t, 1);
 	rocksdb_block_based_options_set_filter_policy(t, rocksdb_filterpolicy_create_bloom_full(10));
 	rocksdb_block_based_options_set_whole_key_filtering(t, 1);
 	rocksdb_block_based_options_set_data_block_index_type(
@@ -310,7 +339,7 @@ kv_open(const struct kv_opts *o, char why[256])
 	err = check_room(o->path, why);
 	if (err)
 		return err;
-	kv.cache = rocksdb_cache_create_lru(o->cache_bytes);
+	kv.cache = cache_new(o->cache_bytes);
 	op = options_new(o);
 	err = kv_wal_check(o->path, &report);
 	if (err)

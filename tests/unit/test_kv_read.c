@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Points and ranges: from memory, from the disk, and from files that are not open. */
+#include "meta/kv_impl.h"
 #include "tests/fake/old_db.h"
 #include "tests/unit/kv_rig.h"
 
@@ -210,4 +211,45 @@ Test(kv_read, files_that_are_not_open, .init = setup, .fini = rig_dir_remove)
 		cr_assert(how == 2 || st.get_misses > 0);
 		kv_close();
 	}
+}
+
+/* ---- a table file with very many keys ---- */
+
+#define FILTERED  600000 /* its filter takes 750 KB, and a cache of 8 MiB would be of parts of 512 by itself */
+#define PER_BATCH 20000
+#define ASKED     500
+
+static void
+filtered_make(void)
+{
+	struct kv_batch *b = kv_batch_new();
+	char key[32];
+
+	for (int n = 0; n < FILTERED; n++) {
+		kv_batch_put(b, key, (size_t)snprintf(key, sizeof(key), "f%07d", n), "", 0);
+		if ((n + 1) % PER_BATCH)
+			continue;
+		cr_assert(eq(int, kv_write_now(b), 0));
+		kv_batch_clear(b);
+	}
+	kv_batch_free(b);
+	cr_assert(eq(int, kv_flush_now(), 0));
+	rocksdb_compact_range(kv.db, NULL, 0, NULL, 0);
+}
+
+/* A CREATE asks for a name that is not there: once the filter has been read it is answered from memory. */
+Test(kv_read, long_filters_stay_in_the_cache, .init = setup, .fini = rig_dir_remove, .timeout = 300)
+{
+	char key[32], out[8];
+
+	must_open(db, true);
+	filtered_make();
+	for (int again = 0; again < 2; again++)
+		for (int i = 0; i < ASKED; i++) {
+			size_t len = (size_t)snprintf(key, sizeof(key), "f%07dx", i * (FILTERED / ASKED));
+			int res = again ? kv_get_try(key, len, out, sizeof(out)) : kv_get_now(key, len, out, sizeof(out));
+
+			cr_assert(eq(int, res, -ENOENT), "%s", key);
+		}
+	kv_close();
 }
