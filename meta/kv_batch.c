@@ -75,7 +75,8 @@ put_bytes(uint8_t *p, const void *v, size_t len)
 	for (; n >= 0x80; n >>= 7)
 		*p++ = (uint8_t)(n | 0x80);
 	*p++ = (uint8_t)n;
-	memcpy(p, v, len);
+	if (len > 0) /* v may be NULL then, which memcpy must not have */
+		memcpy(p, v, len);
 	return p + len;
 }
 
