@@ -84,35 +84,33 @@ say_degraded(FILE *out)
 			fprintf(out, "degraded: the cache directory %s failed\n", dir.path);
 }
 
-char *
-health_text(const struct daemon *d, bool *well)
+/* What `look` has to say, which returns how many reasons it found; NULL: no memory.  The caller frees it. */
+static char *
+text_of(const struct daemon *d, int (*look)(const struct daemon *d, FILE *out), bool degraded, bool *well)
 {
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 
-	*well = out && health_look(d, out) == 0;
+	*well = out && look(d, out) == 0;
 	if (!out)
 		return NULL;
 	if (*well)
 		fputs("ok\n", out);
-	say_degraded(out);
+	if (degraded)
+		say_degraded(out);
 	fclose(out);
 	return text;
 }
 
 char *
+health_text(const struct daemon *d, bool *well)
+{
+	return text_of(d, health_look, true, well);
+}
+
+char *
 health_live_text(const struct daemon *d, bool *well)
 {
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
-
-	*well = out && look_at_cores(d, out) == 0;
-	if (!out)
-		return NULL;
-	if (*well)
-		fputs("ok\n", out);
-	fclose(out);
-	return text;
+	return text_of(d, look_at_cores, false, well);
 }
