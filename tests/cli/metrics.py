@@ -4,15 +4,12 @@
 
     tests/cli/metrics.py --binary PATH
 """
-import argparse
 import errno
 import json
 import os
 import re
-import shutil
 import signal
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -20,10 +17,9 @@ import urllib.request
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 sys.path[:0] = [TOP + "/tests/s3", TOP + "/tests/cli"]
 sys.dont_write_bytecode = True
-import ending  # noqa: E402
 import exposition  # noqa: E402
 from exposition import value  # noqa: E402
-from tidy import MIB, Server, content, in_order  # noqa: E402
+from tidy import MIB, Server, content, of_one_server  # noqa: E402
 
 COVERED = """process_cpu_seconds_total process_resident_memory_bytes process_start_time_seconds dittofs_build_info
 dittofs_nfs_calls_total dittofs_nfs_errors_total dittofs_nfs_bytes_total dittofs_nfs_call_duration_seconds
@@ -250,28 +246,8 @@ def beyond_loopback_is_warned_of(s):
     assert "metrics.listen: 127.0.0.1:%s: Address already in use" % taken in out, out
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--binary", required=True)
-    a = p.parse_args()
-    top = tempfile.mkdtemp(prefix="dittofs-metrics.", dir=os.environ.get("TMPDIR", "/var/tmp"))
-    ending.by_exception()
-    s = None
-    try:
-        s = MetricsServer(os.path.realpath(a.binary), top + "/vol", {})
-        s.run("format")
-        passed, failed = in_order((it_is_off_unless_asked_for, every_sample_is_well_formed, it_says_what_status_says, the_page_finds_what_it_names,
-                                   a_broken_cache_disk_is_no_failure, the_object_store_takes_nothing, who_shuts_down_is_not_well,
-                                   beyond_loopback_is_warned_of), s.log, s)
-        if failed == 0:
-            s.end()
-    finally:
-        if s:
-            s.kill()
-        shutil.rmtree(top)
-    print("%d passed, %d failed, 0 skipped" % (passed, failed))
-    return failed > 0
-
+STEPS = (it_is_off_unless_asked_for, every_sample_is_well_formed, it_says_what_status_says, the_page_finds_what_it_names, a_broken_cache_disk_is_no_failure,
+         the_object_store_takes_nothing, who_shuts_down_is_not_well, beyond_loopback_is_warned_of)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(of_one_server(MetricsServer, lambda s: None, STEPS))

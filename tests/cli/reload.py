@@ -4,25 +4,21 @@
 
     tests/cli/reload.py --binary PATH
 """
-import argparse
 import errno
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 sys.path[:0] = [TOP + "/tests/s3", TOP + "/tests/cli"]
 sys.dont_write_bytecode = True
-import ending  # noqa: E402
 import nfs3  # noqa: E402
-from tidy import Server, content, in_order  # noqa: E402
+from tidy import Server, content, of_one_server  # noqa: E402
 
 
 class ReloadServer(Server):
@@ -226,29 +222,8 @@ def beside_clients(s):
     assert not wrong, wrong
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--binary", required=True)
-    a = p.parse_args()
-    top = tempfile.mkdtemp(prefix="dittofs-reload.", dir=os.environ.get("TMPDIR", "/var/tmp"))
-    ending.by_exception()
-    s = None
-    try:
-        s = ReloadServer(os.path.realpath(a.binary), top + "/vol", {})
-        s.run("format")
-        s.start()
-        steps = (nothing_has_changed, rules_are_those_of_open_connections_too, rates_and_delays, what_was_removed_is_kept_from_now_on,
-                 what_waits_for_the_next_start, a_file_with_an_error_changes_nothing, beside_clients)
-        passed, failed = in_order([calmly(step) for step in steps], s.log, s)
-        if failed == 0:
-            s.end()
-    finally:
-        if s:
-            s.kill()
-        shutil.rmtree(top)
-    print("%d passed, %d failed, 0 skipped" % (passed, failed))
-    return failed > 0
-
+STEPS = (nothing_has_changed, rules_are_those_of_open_connections_too, rates_and_delays, what_was_removed_is_kept_from_now_on,
+         what_waits_for_the_next_start, a_file_with_an_error_changes_nothing, beside_clients)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(of_one_server(ReloadServer, ReloadServer.start, [calmly(step) for step in STEPS]))

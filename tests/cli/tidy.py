@@ -376,6 +376,29 @@ def in_order(steps, log, *args):
     return len(steps), 0
 
 
+def of_one_server(make, prepare, steps):
+    """The whole of a suite: steps on one server of a volume of its own, make(binary, directory, environment), of which nothing stays."""
+    p = argparse.ArgumentParser()
+    p.add_argument("--binary", required=True)
+    binary = os.path.realpath(p.parse_args().binary)
+    top = tempfile.mkdtemp(prefix="dittofs-cli.", dir=os.environ.get("TMPDIR", "/var/tmp"))
+    ending.by_exception()
+    s = None
+    try:
+        s = make(binary, top + "/vol", {})
+        s.run("format")
+        prepare(s)
+        passed, failed = in_order(steps, s.log, s)
+        if failed == 0:
+            s.end()
+    finally:
+        if s:
+            s.kill()
+        shutil.rmtree(top)
+    print("%d passed, %d failed, 0 skipped" % (passed, failed))
+    return failed > 0
+
+
 def rested(vol):
     with open(vol + "/dittofs.yaml") as f:
         text = f.read()

@@ -4,22 +4,18 @@
 
     tests/cli/trash.py --binary PATH
 """
-import argparse
 import errno
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 sys.path[:0] = [TOP + "/tests/s3", TOP + "/tests/cli"]
 sys.dont_write_bytecode = True
-import ending  # noqa: E402
-from tidy import MIB, Server, content, in_order  # noqa: E402
+from tidy import MIB, Server, content, of_one_server  # noqa: E402
 
 TREE = {"tree/big": 5 * MIB, "tree/empty": 0, "tree/sub/small": 3000, "tree/sub/deep/er/x": 70000}
 DIRS = ["tree", "tree/sub", "tree/sub/deep", "tree/sub/deep/er"]
@@ -241,25 +237,12 @@ def called_wrongly(s):
         assert p.returncode == 2 and "usage: dittofs trash" in p.stdout, (args, p)
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--binary", required=True)
-    a = p.parse_args()
-    top = tempfile.mkdtemp(prefix="dittofs-trash.", dir=os.environ.get("TMPDIR", "/var/tmp"))
-    ending.by_exception()
-    s = TrashServer(os.path.realpath(a.binary), top + "/vol", {})
-    try:
-        s.run("format")
-        retention(s.vol, "24h")
-        s.start()
-        passed, failed = in_order((a_tree_comes_back, what_was_not_uploaded_yet, one_file_with_its_directories, as_a_client_does, versions,
-                                   many, emptied, with_time, called_wrongly), s.log, s)
-    finally:
-        s.kill()
-        shutil.rmtree(top)
-    print("%d passed, %d failed, 0 skipped" % (passed, failed))
-    return failed > 0
+def prepare(s):
+    retention(s.vol, "24h")
+    s.start()
 
+
+STEPS = (a_tree_comes_back, what_was_not_uploaded_yet, one_file_with_its_directories, as_a_client_does, versions, many, emptied, with_time, called_wrongly)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(of_one_server(TrashServer, prepare, STEPS))
